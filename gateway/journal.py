@@ -1,0 +1,77 @@
+"""The raw inbound log: what a partner said, sealed, in the order it was written down.
+
+A receipt means durable. The same thing may stand in a journal twice; the store decides what is new.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+
+from gateway.model.lane import Lane
+
+
+class Draft(msgspec.Struct, frozen=True, kw_only=True):
+    """An entry to be written. ``dedupe`` and ``partition`` are keyed hashes; ``payload`` is sealed with the id as context."""
+
+    id: str
+    account: str
+    topic: str
+    lane: Lane
+    dedupe: bytes
+    partition: bytes
+    received_at: int
+    payload: bytes
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """An entry as read. ``position`` grows within one lane and partition; it need not be dense."""
+
+    position: int
+    id: str
+    account: str
+    topic: str
+    lane: Lane
+    dedupe: bytes
+    partition: bytes
+    received_at: int
+    payload: bytes
+
+
+class Receipt(msgspec.Struct, frozen=True, kw_only=True):
+    """The journal's word that an entry is durable. ``known`` says this door had already written the same (account, dedupe)."""
+
+    id: str
+    known: bool
+
+
+class Journal(Protocol):
+    """Append, read by cursor, forget what is old."""
+
+    async def append(self, drafts: Sequence[Draft]) -> Sequence[Receipt]:
+        """Durable when it returns, all of them or none (JournalError). Concurrent callers share one commit. Receipts keep the order."""
+        ...
+
+    def shards(self, lane: Lane) -> Sequence[int]:
+        """The partitions a reader has to follow; one partition key always falls into the same one."""
+        ...
+
+    async def read(self, lane: Lane, shard: int, after: int, limit: int) -> Sequence[Entry]:
+        """Entries with a position above ``after``, oldest first; empty at the end."""
+        ...
+
+    async def find(self, entry: str) -> Entry | None:
+        """One entry by its id, for replay and for a look; None once it is purged."""
+        ...
+
+    async def depth(self, lane: Lane, shard: int, after: int) -> tuple[int, int | None]:
+        """How many entries lie behind the cursor, and when the oldest of them was received."""
+        ...
+
+    async def purge(self, before: int, applied: dict[tuple[Lane, int], int]) -> int:
+        """Forget entries received before ``before`` that lie at or below the ``applied`` cursor. Returns how many."""
+        ...
+
+    async def close(self) -> None:
+        """Finish what was appended, then let go."""
+        ...

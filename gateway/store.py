@@ -1,0 +1,421 @@
+"""Records, identities, events, deliveries and cursors: what every way of keeping them promises.
+
+The unit of work is a **batch**: everything that a stretch of journal entries led to, applied in one transaction together with the cursor.
+A crash before the commit leaves nothing, after it everything; a batch that is applied a second time is refused (Stale).
+All verbs are set-based: their number of SQL statements does not grow with the number of rows by more than one per few dozen.
+
+Instants are microseconds. Bodies are sealed JSON (see vault.py): a store never sees a key.
+"""
+
+from collections.abc import Sequence
+from enum import Enum
+from typing import Any, Protocol
+
+import msgspec
+
+from gateway.model.identity import Strength
+from gateway.model.lane import Lane
+
+
+class Kept(msgspec.Struct, frozen=True, kw_only=True):
+    """A row shape: frozen, by keyword."""
+
+
+class Row(Kept):
+    """A record as kept. ``key`` is the keyed hash of its natural key (its id for customers); ``at`` the source's time;
+    ``version`` the source's version; ``sequence`` the last event's; ``digest`` tells equal content apart from different;
+    ``body`` is the sealed JSON. ``customer`` is the id it points at, as of the last merge.
+    """
+
+    id: str
+    kind: str
+    key: bytes
+    account: str
+    customer: str | None
+    unit: str | None
+    at: int
+    version: int | None
+    sequence: int
+    created: int
+    updated: int
+    body: bytes
+
+
+class Edge(Kept):
+    """One identity of one customer. ``key`` is the blind index of (namespace, scope, value); ``value`` the sealed token.
+
+    A strong key has at most one live edge; a phone may have several.
+    """
+
+    key: bytes
+    customer: str
+    namespace: str
+    scope: str
+    strength: Strength
+    verified: bool
+    live: bool
+    value: str
+    first_seen: int
+    last_seen: int
+
+
+class Merge(Kept):
+    """Two customers that became one, with what is needed to undo it: ``before`` is sealed JSON of what was moved."""
+
+    id: str
+    survivor: str
+    loser: str
+    at: int
+    reason: str
+    before: bytes
+    undone_at: int | None = None
+
+
+class Candidate(Kept):
+    """Two customers who may be one, for a person to decide. ``a`` < ``b``. ``state`` is open, merged or rejected."""
+
+    id: str
+    a: str
+    b: str
+    reason: str
+    at: int
+    state: str = "open"
+
+
+class EventRow(Kept):
+    """A published fact. ``body`` is the whole event as sealed JSON. ``number`` is given by the store and orders the feed."""
+
+    id: str
+    type: str
+    subject: str
+    sequence: int
+    at: int
+    account: str
+    entry: str
+    unit: str | None
+    body: bytes
+    number: int = 0
+
+
+class DeliveryState(Enum):
+    """``due`` can be claimed; ``waiting`` stands behind an earlier one of its subject; the last four are final."""
+
+    DUE = "due"
+    LEASED = "leased"
+    WAITING = "waiting"
+    DONE = "done"
+    DEAD = "dead"
+    DISABLED = "disabled"
+    CANCELLED = "cancelled"
+
+
+OPEN = (DeliveryState.DUE, DeliveryState.LEASED, DeliveryState.WAITING)
+
+
+class Delivery(Kept):
+    """One event for one endpoint. ``subject`` is set only where the endpoint asks for order. ``tries`` counts finished attempts."""
+
+    id: str
+    event: str
+    endpoint: str
+    subject: str | None
+    due: int
+    state: DeliveryState = DeliveryState.DUE
+    tries: int = 0
+    claim: str | None = None
+    lease: int = 0
+    created: int = 0
+    cause: str | None = None
+
+
+class Claimed(Kept):
+    """A delivery under a lease, with its event. Finishing it takes the same ``claim``."""
+
+    delivery: Delivery
+    event: EventRow
+
+
+class Attempt(Kept):
+    """One try. ``status`` is the HTTP status or None; ``error`` a stable word (timeout, connect, tls, address …); ``took`` in
+    microseconds; ``response`` the first bytes of the answer, sealed."""
+
+    id: str
+    delivery: str
+    endpoint: str
+    event: str
+    at: int
+    took: int
+    status: int | None
+    error: str | None
+    response: bytes | None
+
+
+class Result(Kept):
+    """What became of a claimed delivery. ``state`` is due (again at ``due``) or final. A ``claim`` that is no longer the holder's is ignored."""
+
+    delivery: str
+    claim: str
+    state: DeliveryState
+    due: int
+    tries: int
+    attempt: Attempt | None
+    cause: str | None = None
+
+
+class Seen(Kept):
+    """An entry that was applied, by (account, dedupe)."""
+
+    account: str
+    dedupe: bytes
+    entry: str
+    at: int
+
+
+class Superseded(Kept):
+    """A version that came too late, kept as history."""
+
+    record: str
+    entry: str
+    at: int
+    received: int
+    body: bytes
+
+
+class DeadLetter(Kept):
+    """An entry that a person must look at. ``cause`` is a stable word that groups; ``detail`` holds no payload."""
+
+    id: str
+    entry: str
+    account: str
+    topic: str
+    stage: str
+    cause: str
+    detail: str
+    at: int
+    tries: int = 1
+    state: str = "open"
+
+
+class Reject(Kept):
+    """A request that was refused. ``body`` is its first bytes, sealed."""
+
+    id: str
+    account: str
+    reason: str
+    detail: str
+    peer: str
+    size: int
+    at: int
+    body: bytes | None
+
+
+class Errand(Kept):
+    """Something to re-read from a partner: one per (account, topic, hash of key). ``key`` is sealed. ``asked`` counts askings, so that
+    one that came in while an earlier was running is not lost."""
+
+    account: str
+    topic: str
+    hash: bytes
+    key: str
+    due: int
+    tries: int = 0
+    asked: int = 1
+    entry: str = ""
+    cause: str | None = None
+
+
+class PullState(Kept):
+    """How far a reconciliation has come: windows up to ``done`` are finished; ``cursor`` continues the one that ends at ``until``."""
+
+    account: str
+    topic: str
+    done: int
+    until: int | None = None
+    cursor: str | None = None
+
+
+class Wants(Kept):
+    """Everything a batch needs to know, asked at once."""
+
+    seen: Sequence[tuple[str, bytes]] = ()
+    keys: Sequence[bytes] = ()
+    records: Sequence[bytes] = ()
+    ids: Sequence[str] = ()
+    edges_of: Sequence[str] = ()
+
+
+class Found(Kept):
+    """What there is. ``edges`` by key, ``rows`` by record key, ``by_id`` by record id, ``edges_of`` by customer."""
+
+    seen: set[tuple[str, bytes]]
+    edges: dict[bytes, list[Edge]]
+    rows: dict[bytes, Row]
+    by_id: dict[str, Row]
+    edges_of: dict[str, list[Edge]]
+
+
+class Cursor(Kept):
+    """The journal is applied up to ``position`` in this lane and shard."""
+
+    lane: Lane
+    shard: int
+    position: int
+
+
+class Batch(Kept):
+    """What one stretch of entries led to. ``rows`` and ``edges`` are inserted or replaced by their keys.
+
+    ``moves`` re-points every record of a merged customer to its survivor. ``claim`` and ``lease`` hand at most ``claim_most`` of the
+    new deliveries to the caller at birth, saving a claim.
+    """
+
+    before: Cursor | None = None
+    after: Cursor | None = None
+    seen: Sequence[Seen] = ()
+    rows: Sequence[Row] = ()
+    edges: Sequence[Edge] = ()
+    merges: Sequence[Merge] = ()
+    moves: Sequence[tuple[str, str]] = ()
+    candidates: Sequence[Candidate] = ()
+    superseded: Sequence[Superseded] = ()
+    events: Sequence[EventRow] = ()
+    deliveries: Sequence[Delivery] = ()
+    dead: Sequence[DeadLetter] = ()
+    errands: Sequence[Errand] = ()
+    claim: str | None = None
+    lease: int = 0
+    claim_most: int = 0
+
+
+class Store(Protocol):
+    """See the module. Every verb raises StoreError when the database cannot be reached; nothing is half done then."""
+
+    # ------------------------------------------------------------------ project
+    async def look(self, wants: Wants) -> Found:
+        """Everything ``wants`` names that exists. Merged customers are returned as they are; the caller follows ``merged_into``."""
+        ...
+
+    async def apply(self, batch: Batch) -> set[str]:
+        """All of it, or nothing. Stale when ``before`` is not where the cursor stands. Returns the ids of deliveries claimed at birth.
+
+        A delivery with a subject goes to ``waiting`` when an open one of the same endpoint and subject exists, and in one batch only
+        the first is not waiting. Seen keys that exist already are left alone. Candidates are unique by pair and reason; a rejected pair
+        is not reopened. An errand that exists is asked once more and keeps the earlier due time.
+        """
+        ...
+
+    async def cursors(self) -> dict[tuple[Lane, int], int]:
+        """Where each lane and shard stands; absent means nothing was applied."""
+        ...
+
+    # ------------------------------------------------------------------ deliver
+    async def claim(self, *, now: int, lease: int, claim: str, limit: int, retries: bool) -> Sequence[Claimed]:
+        """Up to ``limit`` due deliveries, oldest first, leased until ``lease``. ``retries`` picks those with tries > 0, else first attempts."""
+        ...
+
+    async def finish(self, results: Sequence[Result]) -> int:
+        """Record outcomes and attempts in one transaction; wake the next of each finished subject. Returns how many became due by that."""
+        ...
+
+    async def release(self, *, now: int) -> int:
+        """Make due again what was leased until before ``now``, and what waits behind nothing. The sweep. Returns how many."""
+        ...
+
+    async def disable(self, endpoint: str, *, cause: str, now: int) -> int:
+        """Stop an endpoint: its open deliveries become disabled. Returns how many."""
+        ...
+
+    async def enable(self, endpoint: str, *, now: int) -> None:
+        """Let an endpoint receive again. What was disabled stays so until replayed."""
+        ...
+
+    async def disabled(self) -> dict[str, str]:
+        """Disabled endpoints and why."""
+        ...
+
+    # ------------------------------------------------------------------ errands and pulls
+    async def errands(self, *, now: int, lease: int, limit: int) -> Sequence[Errand]:
+        """Due errands; each is not due again until ``lease``."""
+        ...
+
+    async def settle(self, done: Sequence[Errand], again: Sequence[Errand]) -> None:
+        """Forget ``done`` unless asked for again meanwhile; keep ``again`` with its new due time, tries and cause."""
+        ...
+
+    async def pulls(self) -> Sequence[PullState]:
+        """How far each reconciliation has come."""
+        ...
+
+    async def pulled(self, state: PullState, errands: Sequence[Errand] = ()) -> None:
+        """Remember it, and the errands that the page led to, in one transaction."""
+        ...
+
+    # ------------------------------------------------------------------ what a person sees and settles
+    async def reject(self, rejects: Sequence[Reject], *, keep: int) -> None:
+        """Keep refused requests; beyond ``keep`` rows the oldest go."""
+        ...
+
+    async def dead_letters(self, *, state: str = "open", limit: int = 100, after: str = "") -> Sequence[DeadLetter]:
+        """By id, newest last."""
+        ...
+
+    async def bury(self, dead: Sequence[DeadLetter]) -> None:
+        """Insert or update by id."""
+        ...
+
+    async def rows(self, kind: str, *, limit: int, after: str = "", customer: str | None = None) -> Sequence[Row]:
+        """Records of a kind by id, optionally of one customer."""
+        ...
+
+    async def edges(self, key: bytes) -> Sequence[Edge]:
+        """Live edges of one blind index: the look-up by phone or by partner id."""
+        ...
+
+    async def merges(self, customer: str) -> Sequence[Merge]:
+        """Merges that a customer survived or was lost in, newest first."""
+        ...
+
+    async def unmerge(self, merge: Merge, batch: Batch) -> None:
+        """Apply ``batch`` (what undoing leads to) and mark the merge undone, in one transaction. Stale when it already is."""
+        ...
+
+    async def candidates(self, *, state: str = "open", limit: int = 100) -> Sequence[Candidate]:
+        """Pairs for a person to decide."""
+        ...
+
+    async def events(self, *, after: int = 0, limit: int = 100, subject: str | None = None) -> Sequence[EventRow]:
+        """The feed, by number."""
+        ...
+
+    async def deliveries(
+        self,
+        *,
+        state: DeliveryState | None = None,
+        endpoint: str | None = None,
+        event: str | None = None,
+        limit: int = 100,
+        after: str = "",
+    ) -> Sequence[Delivery]:
+        """By id."""
+        ...
+
+    async def attempts(self, delivery: str) -> Sequence[Attempt]:
+        """Oldest first."""
+        ...
+
+    async def revive(self, deliveries: Sequence[str], *, now: int) -> int:
+        """Make final deliveries due again, with their tries counted from zero. Returns how many."""
+        ...
+
+    async def counts(self) -> dict[str, Any]:
+        """Figures for health and metrics: ``deliveries.<state>``, ``dead_letters``, ``rejects``, ``errands``, ``candidates``, ``oldest_due``
+        (instant or None), ``records.<kind>``."""
+        ...
+
+    async def purge(self, *, before: int) -> int:
+        """Forget seen keys, events with only final deliveries, attempts, superseded versions and rejects older than ``before``."""
+        ...
+
+    async def close(self) -> None:
+        """Finish and let go."""
+        ...
