@@ -21,7 +21,7 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
     """A row shape: frozen, by keyword."""
 
 
-class Row(Kept):
+class Row(Kept, frozen=True, kw_only=True):
     """A record as kept. ``key`` is the keyed hash of its natural key (its id for customers); ``at`` the source's time;
     ``version`` the source's version; ``sequence`` the last event's; ``digest`` tells equal content apart from different;
     ``body`` is the sealed JSON. ``customer`` is the id it points at, as of the last merge.
@@ -41,7 +41,7 @@ class Row(Kept):
     body: bytes
 
 
-class Edge(Kept):
+class Edge(Kept, frozen=True, kw_only=True):
     """One identity of one customer. ``key`` is the blind index of (namespace, scope, value); ``value`` the sealed token.
 
     A strong key has at most one live edge; a phone may have several.
@@ -59,7 +59,7 @@ class Edge(Kept):
     last_seen: int
 
 
-class Merge(Kept):
+class Merge(Kept, frozen=True, kw_only=True):
     """Two customers that became one, with what is needed to undo it: ``before`` is sealed JSON of what was moved."""
 
     id: str
@@ -71,7 +71,7 @@ class Merge(Kept):
     undone_at: int | None = None
 
 
-class Candidate(Kept):
+class Candidate(Kept, frozen=True, kw_only=True):
     """Two customers who may be one, for a person to decide. ``a`` < ``b``. ``state`` is open, merged or rejected."""
 
     id: str
@@ -82,7 +82,7 @@ class Candidate(Kept):
     state: str = "open"
 
 
-class EventRow(Kept):
+class EventRow(Kept, frozen=True, kw_only=True):
     """A published fact. ``body`` is the whole event as sealed JSON. ``number`` is given by the store and orders the feed."""
 
     id: str
@@ -112,7 +112,7 @@ class DeliveryState(Enum):
 OPEN = (DeliveryState.DUE, DeliveryState.LEASED, DeliveryState.WAITING)
 
 
-class Delivery(Kept):
+class Delivery(Kept, frozen=True, kw_only=True):
     """One event for one endpoint. ``subject`` is set only where the endpoint asks for order. ``tries`` counts finished attempts."""
 
     id: str
@@ -128,14 +128,14 @@ class Delivery(Kept):
     cause: str | None = None
 
 
-class Claimed(Kept):
+class Claimed(Kept, frozen=True, kw_only=True):
     """A delivery under a lease, with its event. Finishing it takes the same ``claim``."""
 
     delivery: Delivery
     event: EventRow
 
 
-class Attempt(Kept):
+class Attempt(Kept, frozen=True, kw_only=True):
     """One try. ``status`` is the HTTP status or None; ``error`` a stable word (timeout, connect, tls, address …); ``took`` in
     microseconds; ``response`` the first bytes of the answer, sealed."""
 
@@ -150,7 +150,7 @@ class Attempt(Kept):
     response: bytes | None
 
 
-class Result(Kept):
+class Result(Kept, frozen=True, kw_only=True):
     """What became of a claimed delivery. ``state`` is due (again at ``due``) or final. A ``claim`` that is no longer the holder's is ignored."""
 
     delivery: str
@@ -162,7 +162,7 @@ class Result(Kept):
     cause: str | None = None
 
 
-class Seen(Kept):
+class Seen(Kept, frozen=True, kw_only=True):
     """An entry that was applied, by (account, dedupe)."""
 
     account: str
@@ -171,7 +171,7 @@ class Seen(Kept):
     at: int
 
 
-class Superseded(Kept):
+class Superseded(Kept, frozen=True, kw_only=True):
     """A version that came too late, kept as history."""
 
     record: str
@@ -181,7 +181,7 @@ class Superseded(Kept):
     body: bytes
 
 
-class DeadLetter(Kept):
+class DeadLetter(Kept, frozen=True, kw_only=True):
     """An entry that a person must look at. ``cause`` is a stable word that groups; ``detail`` holds no payload."""
 
     id: str
@@ -196,7 +196,7 @@ class DeadLetter(Kept):
     state: str = "open"
 
 
-class Reject(Kept):
+class Reject(Kept, frozen=True, kw_only=True):
     """A request that was refused. ``body`` is its first bytes, sealed."""
 
     id: str
@@ -209,7 +209,7 @@ class Reject(Kept):
     body: bytes | None
 
 
-class Errand(Kept):
+class Errand(Kept, frozen=True, kw_only=True):
     """Something to re-read from a partner: one per (account, topic, hash of key). ``key`` is sealed. ``asked`` counts askings, so that
     one that came in while an earlier was running is not lost."""
 
@@ -224,7 +224,7 @@ class Errand(Kept):
     cause: str | None = None
 
 
-class PullState(Kept):
+class PullState(Kept, frozen=True, kw_only=True):
     """How far a reconciliation has come: windows up to ``done`` are finished; ``cursor`` continues the one that ends at ``until``."""
 
     account: str
@@ -234,7 +234,7 @@ class PullState(Kept):
     cursor: str | None = None
 
 
-class Wants(Kept):
+class Wants(Kept, frozen=True, kw_only=True):
     """Everything a batch needs to know, asked at once."""
 
     seen: Sequence[tuple[str, bytes]] = ()
@@ -244,7 +244,7 @@ class Wants(Kept):
     edges_of: Sequence[str] = ()
 
 
-class Found(Kept):
+class Found(Kept, frozen=True, kw_only=True):
     """What there is. ``edges`` by key, ``rows`` by record key, ``by_id`` by record id, ``edges_of`` by customer."""
 
     seen: set[tuple[str, bytes]]
@@ -254,7 +254,7 @@ class Found(Kept):
     edges_of: dict[str, list[Edge]]
 
 
-class Cursor(Kept):
+class Cursor(Kept, frozen=True, kw_only=True):
     """The journal is applied up to ``position`` in this lane and shard."""
 
     lane: Lane
@@ -262,7 +262,7 @@ class Cursor(Kept):
     position: int
 
 
-class Batch(Kept):
+class Batch(Kept, frozen=True, kw_only=True):
     """What one stretch of entries led to. ``rows`` and ``edges`` are inserted or replaced by their keys.
 
     ``moves`` re-points every record of a merged customer to its survivor. ``claim`` and ``lease`` hand at most ``claim_most`` of the

@@ -21,7 +21,7 @@ class Status(Enum):
     UNKNOWN = "unknown"
 
 
-class Appointment(Record):
+class Appointment(Record, frozen=True, kw_only=True):
     """Unique by (account, external_id): the filler's id, else the placer's. ``service`` and ``reason`` are clinical."""
 
     account: str = ""

@@ -24,7 +24,7 @@ class State(Enum):
     ERASED = "erased"
 
 
-class Customer(Record):
+class Customer(Record, frozen=True, kw_only=True):
     """``birthday`` may be partial: ``1988-08-18``, ``1988-08``, ``1988`` or ``--08-18``.
 
     ``deceased`` stops all outreach. ``provenance`` names, per field, the account that last set it.

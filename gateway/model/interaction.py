@@ -36,7 +36,7 @@ class Direction(Enum):
     NONE = "none"
 
 
-class Interaction(Record):
+class Interaction(Record, frozen=True, kw_only=True):
     """Immutable. ``summary`` is safe to show; ``body`` is what was said, ``clinical`` what a hospital said."""
 
     account: str = ""

@@ -59,7 +59,7 @@ class Aftersale(Enum):
     UNKNOWN = "unknown"
 
 
-class Line(Value):
+class Line(Value, frozen=True, kw_only=True):
     """One position. ``paid`` is what the buyer paid for it after shared discounts."""
 
     line_no: str
@@ -73,7 +73,7 @@ class Line(Value):
     status: Coded | None = None
 
 
-class Breakdown(Value):
+class Breakdown(Value, frozen=True, kw_only=True):
     """payable = items − discounts + shipping + tax + adjust, else the order is flagged ``sum_mismatch``."""
 
     items: Money | None = None
@@ -86,7 +86,7 @@ class Breakdown(Value):
     refunded: Money | None = None
 
 
-class PaymentPart(Value):
+class PaymentPart(Value, frozen=True, kw_only=True):
     """One payment towards the order."""
 
     external_id: str
@@ -96,7 +96,7 @@ class PaymentPart(Value):
     payer: FinanceText | None = None
 
 
-class Shipment(Value):
+class Shipment(Value, frozen=True, kw_only=True):
     """One parcel."""
 
     external_id: str
@@ -105,7 +105,7 @@ class Shipment(Value):
     at: datetime | None = None
 
 
-class AftersaleCase(Value):
+class AftersaleCase(Value, frozen=True, kw_only=True):
     """One refund or return case. Only ``completed`` is money back."""
 
     external_id: str
@@ -117,7 +117,7 @@ class AftersaleCase(Value):
     updated_at: datetime | None = None
 
 
-class Order(Record):
+class Order(Record, frozen=True, kw_only=True):
     """Unique by (account, external_id). ``raw_status`` keeps the source's own words beside the four axes.
 
     ``lines``, ``payments``, ``shipments`` and ``aftersales`` are merged by their external id or line number; a source that sends

@@ -8,7 +8,7 @@ from gateway.model.values import ContactText, IdentityText
 MAX_DEPTH = 15
 
 
-class Unit(Record):
+class Unit(Record, frozen=True, kw_only=True):
     """One node of the tree, at most ``MAX_DEPTH`` deep, without cycles. Unique by (account, external_id)."""
 
     account: str = ""
@@ -19,7 +19,7 @@ class Unit(Record):
     deleted: bool | UnsetType = UNSET
 
 
-class Staff(Record):
+class Staff(Record, frozen=True, kw_only=True):
     """One colleague. ``units`` are the partner's unit ids. Unique by (account, external_id)."""
 
     account: str = ""

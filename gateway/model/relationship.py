@@ -21,7 +21,7 @@ class State(Enum):
     UNKNOWN = "unknown"
 
 
-class Relationship(Record):
+class Relationship(Record, frozen=True, kw_only=True):
     """Unique by (account, external_id); its past is kept. ``add_way`` and ``channel_state`` say how it began."""
 
     account: str = ""

@@ -8,7 +8,7 @@ from gateway.model.record import Record
 from gateway.model.values import Quantity
 
 
-class StockLevel(Record):
+class StockLevel(Record, frozen=True, kw_only=True):
     """What lies where. Unique by (account, external_id), where external_id is ``sku@location``."""
 
     account: str = ""

@@ -42,21 +42,21 @@ class Value(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A small immutable part of a record."""
 
 
-class Money(Value, omit_defaults=False):
+class Money(Value, frozen=True, kw_only=True, omit_defaults=False):
     """``amount`` in minor units (fen for CNY); ``currency`` ISO 4217."""
 
     amount: int
     currency: str = "CNY"
 
 
-class Quantity(Value, omit_defaults=False):
+class Quantity(Value, frozen=True, kw_only=True, omit_defaults=False):
     """``value`` is decimal text such as ``"1.5"``; ``unit`` as the source names it, ``""`` for pieces."""
 
     value: str
     unit: str = ""
 
 
-class Region(Value):
+class Region(Value, frozen=True, kw_only=True):
     """An administrative division: GB/T 2260 ``code`` when known, names as the source gives them."""
 
     code: str | None = None
@@ -65,7 +65,7 @@ class Region(Value):
     district: str | None = None
 
 
-class Address(Value):
+class Address(Value, frozen=True, kw_only=True):
     """``region`` is public down to the district; ``line`` is street and door."""
 
     region: Region | None = None
@@ -91,7 +91,7 @@ class ContactKind(Enum):
     IM = "im"
 
 
-class ContactPoint(Value):
+class ContactPoint(Value, frozen=True, kw_only=True):
     """A way to reach a customer. A phone is E.164; a privacy number is one a platform lends for a while."""
 
     kind: ContactKind
