@@ -27,8 +27,8 @@ class State(Enum):
 class Customer(Record, frozen=True, kw_only=True):
     """``birthday`` may be partial: ``1988-08-18``, ``1988-08``, ``1988`` or ``--08-18``.
 
-    ``deceased`` stops all outreach. ``provenance`` names, per field, the account that last set it.
-    ``contacts`` and ``tags`` are unions over what sources said; a source's ``None`` erases.
+    ``deceased`` stops all outreach. ``provenance`` says, per field, which account set it last and as of when. ``contacts`` is the union
+    of what sources said; every other field is what the newest source time said, whatever order the sources arrived in.
     """
 
     kind: Kind | UnsetType = UNSET

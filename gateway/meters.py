@@ -1,0 +1,51 @@
+"""Every metric by name, once. Labels are bounded: accounts, endpoints, topics and stable words only."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+_FAST = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 15, 60, 300)
+
+
+class Meters:
+    """One process's figures. ``registry`` is what /metrics shows."""
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+        self.accepted = Counter(
+            "gateway_accepted", "Events written down and acknowledged", ["account"], registry=registry
+        )
+        self.known = Counter(
+            "gateway_duplicates",
+            "Events already known, at the door or in the store",
+            ["account", "where"],
+            registry=registry,
+        )
+        self.refused = Counter("gateway_refused", "Requests refused", ["account", "reason"], registry=registry)
+        self.limited = Counter("gateway_limited", "Requests pushed back", ["account", "cause"], registry=registry)
+        self.ack = Histogram(
+            "gateway_ack_seconds", "From the last byte of a request to its answer", buckets=_FAST, registry=registry
+        )
+        self.projected = Counter("gateway_projected", "Entries applied", ["account", "topic"], registry=registry)
+        self.dead = Counter(
+            "gateway_dead_letters", "Entries that a person must look at", ["account", "cause"], registry=registry
+        )
+        self.unknown = Counter(
+            "gateway_unknown_values", "Values that no table knows", ["account", "field"], registry=registry
+        )
+        self.superseded = Counter("gateway_superseded", "Versions that came too late", ["account"], registry=registry)
+        self.events = Counter("gateway_events", "Events published", ["type"], registry=registry)
+        self.attempts = Counter("gateway_attempts", "Attempts to deliver", ["endpoint", "outcome"], registry=registry)
+        self.end_to_end = Histogram(
+            "gateway_end_to_end_seconds",
+            "From writing down to the endpoint's 2xx, first attempts",
+            buckets=_FAST,
+            registry=registry,
+        )
+        self.backlog = Gauge("gateway_backlog", "Entries not yet projected", ["lane"], registry=registry)
+        self.backlog_age = Gauge(
+            "gateway_backlog_age_seconds", "Age of the oldest entry not yet projected", ["lane"], registry=registry
+        )
+        self.deliveries = Gauge("gateway_deliveries", "Deliveries by open state", ["state"], registry=registry)
+        self.errands = Counter("gateway_errands", "Re-reads from partners", ["account", "outcome"], registry=registry)
+        self.partner = Counter(
+            "gateway_partner_calls", "Calls to partner APIs", ["account", "outcome"], registry=registry
+        )
