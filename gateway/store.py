@@ -265,7 +265,8 @@ class Cursor(Kept, frozen=True, kw_only=True):
 class Batch(Kept, frozen=True, kw_only=True):
     """What one stretch of entries led to. ``rows`` and ``edges`` are inserted or replaced by their keys.
 
-    ``moves`` re-points every record of a merged customer to its survivor. ``claim`` and ``lease`` hand at most ``claim_most`` of the
+    ``moves`` re-points every record of a merged customer to its survivor, after ``rows`` are written; ``gone`` are edges (key, customer)
+    that are deleted before ``edges`` are written. ``claim`` and ``lease`` hand at most ``claim_most`` of the
     new deliveries to the caller at birth, saving a claim.
     """
 
@@ -276,6 +277,7 @@ class Batch(Kept, frozen=True, kw_only=True):
     edges: Sequence[Edge] = ()
     merges: Sequence[Merge] = ()
     moves: Sequence[tuple[str, str]] = ()
+    gone: Sequence[tuple[bytes, str]] = ()
     candidates: Sequence[Candidate] = ()
     superseded: Sequence[Superseded] = ()
     events: Sequence[EventRow] = ()

@@ -118,7 +118,7 @@ def change_person(old: Body | None, patch: Body, *, account: str, at: str) -> Ch
     return Change(verdict=Verdict.NEW if old is None else Verdict.UPDATED, body=body, changed=changed)
 
 
-def event_type(kind: str, old: Body | None, new: Body, changed: Sequence[str]) -> str:
+def event_type(kind: str, old: Body | None, new: Body) -> str:
     """The most specific type for this change of a record of ``kind``."""
     if kind == "order":
         return _order_type(old, new)
@@ -215,7 +215,7 @@ def _flagged(old: Body | None, new: Body) -> Body:
 
 
 def _went_back(ranks: Mapping[str, int], old: str | None, new: str | None) -> bool:
-    return old in ranks and new in ranks and ranks[new] < ranks[old]
+    return ranks.get(new or "", len(ranks)) < ranks.get(old or "", -1)
 
 
 def _money_flags(money: Body) -> list[str]:
