@@ -100,7 +100,7 @@ def change_person(old: Body | None, patch: Body, *, account: str, at: str) -> Ch
         if field in _BOOKKEEPING or field in ("state", "merged_into", "kind" if "kind" in known else ""):
             continue
         if field == "contacts" and value:
-            value = _union(known.get("contacts") or (), value)
+            value = union(known.get("contacts") or (), value)
         elif field == "attrs" and value:
             value = {**(known.get("attrs") or {}), **value}
         elif provenance.get(field, "")[:27] > at:
@@ -172,7 +172,7 @@ def _merge_parts(old: Sequence[Body], new: Sequence[Body], key: str) -> list[Bod
     return list(parts.values())
 
 
-def _union(old: Sequence[Body], new: Sequence[Body]) -> list[Body]:
+def union(old: Sequence[Body], new: Sequence[Body]) -> list[Body]:
     """Contact points by kind and value. Sealing is deterministic, so equal tokens are equal values; verified stays verified."""
     points = {_point(point): point for point in old}
     for point in new:

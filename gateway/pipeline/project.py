@@ -1,0 +1,329 @@
+"""From journal entries to records, events and deliveries: one batch, one commit, together with the cursor."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+import msgspec
+import structlog
+
+from gateway import identity, journal, mapping, store
+from gateway.clock import SECOND, Clock, derived_id
+from gateway.connector import Fetch
+from gateway.errors import GatewayError, JournalError, Stale, StoreError
+from gateway.meters import Meters
+from gateway.model.lane import Lane
+from gateway.model.values import Sensitivity
+from gateway.pipeline.accounts import Accounts, Opened
+from gateway.pipeline.route import Router
+from gateway.pipeline.world import Cause, World, claims_of, record_key, unsettled
+from gateway.vault import Vault
+
+_log = structlog.get_logger()
+
+
+class Read(msgspec.Struct, kw_only=True):
+    """An entry that was opened, decoded and mapped; or why it could not be."""
+
+    entry: journal.Entry
+    opened: Opened | None = None
+    stem: str = ""
+    name: str = ""
+    said: Sequence[mapping.Mapped] = ()
+    claims: Sequence[Sequence[identity.Claim]] = ()
+    fetch: Sequence[Fetch] = ()
+    dead: store.DeadLetter | None = None
+
+
+class Reader:
+    """Entries in, canonical assertions out. Pure apart from the vault."""
+
+    def __init__(self, *, accounts: Accounts, vault: Vault, clock: Clock) -> None:
+        self._accounts = accounts
+        self._vault = vault
+        self._clock = clock
+
+    def read(self, entry: journal.Entry) -> Read:
+        """Never raises: what cannot be read becomes a dead letter that names the stage and the cause."""
+        stage = "open"
+        try:
+            opened = self._accounts.need(entry.account)
+            payload = self._vault.open(entry.payload, entry.id.encode())
+            stage = "decode"
+            decoded = opened.connector.decode(entry.topic, payload)
+            stem = decoded.mapping if decoded.mapping is not None else opened.card.topic(entry.topic).mapping
+            if decoded.data is None or not stem:
+                return Read(entry=entry, opened=opened, fetch=decoded.fetch)
+            stage = "map"
+            program = opened.programs[stem]
+            said = program.run(decoded.data, self._context(opened, entry))
+            claims = [claims_of(self._vault, one) for one in said]
+            return Read(
+                entry=entry, opened=opened, stem=stem, name=program.name, said=said, claims=claims, fetch=decoded.fetch
+            )
+        except GatewayError as error:
+            return Read(entry=entry, dead=self.dead(entry, stage, error.code, str(error)))
+        except Exception as error:  # a fault of ours on one payload must not stop the others
+            _log.exception("project.entry_failed", entry=entry.id, stage=stage)
+            return Read(
+                entry=entry,
+                dead=self.dead(entry, stage, f"bug.{type(error).__name__}", "a fault of the gateway; see the log"),
+            )
+
+    def dead(self, entry: journal.Entry, stage: str, cause: str, detail: str) -> store.DeadLetter:
+        """One dead letter per thing said, however often it is said."""
+        return store.DeadLetter(
+            id=derived_id("ded", 0, entry.account, entry.dedupe),
+            entry=entry.id,
+            account=entry.account,
+            topic=entry.topic,
+            stage=stage,
+            cause=cause,
+            detail=detail,
+            at=self._clock.now(),
+        )
+
+    def _context(self, opened: Opened, entry: journal.Entry) -> mapping.Context:
+        account = opened.account
+        return mapping.Context(
+            account=account.name,
+            zone=account.zone,
+            unit=account.unit,
+            received_at=entry.received_at,
+            options=opened.facts,
+        )
+
+
+class Projector:
+    """Follows the journal. ``newborn`` is handed the deliveries that were leased to us as they were made."""
+
+    def __init__(
+        self,
+        *,
+        reader: Reader,
+        log: journal.Journal,
+        records: store.Store,
+        vault: Vault,
+        clock: Clock,
+        meters: Meters,
+        router: Router,
+        room: Callable[[], int],
+        newborn: Callable[[Sequence[store.Claimed]], None],
+        claim: str,
+        lease: float = 60.0,
+        most: int = 256,
+    ) -> None:
+        self._reader = reader
+        self._journal = log
+        self._store = records
+        self._vault = vault
+        self._clock = clock
+        self._meters = meters
+        self._router = router
+        self._room = room
+        self._newborn = newborn
+        self._claim = claim
+        self._lease = lease
+        self._most = most
+        self._cursors: dict[tuple[Lane, int], int] | None = None
+
+    async def run(self, wake: asyncio.Event) -> None:
+        """Project until cancelled: live before bulk, woken by hints, and once a second in case a hint was lost."""
+        while True:
+            wake.clear()
+            try:
+                busy = await self.round()
+            except (JournalError, StoreError) as error:
+                _log.error("project.unavailable", code=error.code, detail=error.detail)
+                self._cursors = None
+                await self._clock.sleep(1.0)
+                continue
+            if not busy:
+                await _either(wake, 1.0)
+
+    async def round(self) -> bool:
+        """One batch of live entries, or when there are none one of bulk. False when the journal is read to its end."""
+        for lane in (Lane.LIVE, Lane.BULK):
+            for shard in self._journal.shards(lane):
+                if await self.step(lane, shard):
+                    return True
+        return False
+
+    async def step(self, lane: Lane, shard: int) -> int:
+        """Project one batch; returns how many entries it had."""
+        if self._cursors is None:
+            self._cursors = await self._store.cursors()
+        at = self._cursors.get((lane, shard), 0)
+        entries = await self._journal.read(lane, shard, at, self._most)
+        if not entries:
+            return 0
+        before = store.Cursor(lane=lane, shard=shard, position=at)
+        try:
+            await self.project(entries, before)
+        except Stale:
+            self._cursors = None
+            return len(entries)
+        self._cursors[(lane, shard)] = entries[-1].position
+        return len(entries)
+
+    async def project(self, entries: Sequence[journal.Entry], before: store.Cursor | None) -> None:
+        """Apply ``entries`` in one commit. ``before`` None re-projects entries behind the cursor (a retried dead letter)."""
+        reads = [self._reader.read(entry) for entry in entries]
+        found = await self._look(reads)
+        done = self._apply(reads, found)
+        after = None if before is None else msgspec.structs.replace(before, position=entries[-1].position)
+        room = self._room()
+        batch = msgspec.structs.replace(
+            done.batch,
+            before=before,
+            after=after,
+            claim=self._claim if room > 0 else None,
+            lease=self._clock.now() + int(self._lease * SECOND),
+            claim_most=max(0, room),
+        )
+        claimed = await self._store.apply(batch)
+        self._report(done)
+        if claimed:
+            self._hand_over(batch, claimed)
+
+    def _hand_over(self, batch: store.Batch, claimed: set[str]) -> None:
+        events = {event.id: event for event in batch.events}
+        leased = [
+            store.Claimed(
+                delivery=msgspec.structs.replace(
+                    one, state=store.DeliveryState.LEASED, claim=batch.claim, lease=batch.lease
+                ),
+                event=events[one.event],
+            )
+            for one in batch.deliveries
+            if one.id in claimed
+        ]
+        self._newborn(leased)
+
+    # ------------------------------------------------------------------ what the batch must know
+    async def _look(self, reads: Sequence[Read]) -> store.Found:
+        wants = store.Wants(
+            seen=[(read.entry.account, read.entry.dedupe) for read in reads],
+            keys=list({claim.key for read in reads for claims in read.claims for claim in claims}),
+            records=list({key for read in reads for key in self._record_keys(read)}),
+        )
+        found = await self._store.look(wants)
+        people = {edge.customer for edges in found.edges.values() for edge in edges}
+        people |= {row.customer for row in found.rows.values() if row.customer is not None}
+        contested = {
+            name for read in reads for claims in read.claims for name in identity.contested(claims, found.edges, {})
+        }
+        while people or contested:
+            more = await self._store.look(store.Wants(ids=list(people), edges_of=list(contested)))
+            found.by_id.update(more.by_id)
+            found.edges_of.update(more.edges_of)
+            survivors = unsettled(more.by_id.values())
+            contested = survivors - found.edges_of.keys() if contested else set()
+            people = survivors - found.by_id.keys()
+        return found
+
+    def _record_keys(self, read: Read) -> list[bytes]:
+        return [
+            record_key(self._vault, one.kind, read.entry.account, getattr(one.record, "external_id", ""))
+            for one in read.said
+            if one.kind != "customer"
+        ]
+
+    # ------------------------------------------------------------------ applying, in memory
+    def _apply(self, reads: Sequence[Read], found: store.Found) -> "Done":
+        world = World(found, self._vault)
+        known = set(found.seen)
+        done = Done()
+        for read in reads:
+            mark = (read.entry.account, read.entry.dedupe)
+            if mark in known:
+                done.repeated.append(read)
+            elif read.dead is not None:
+                done.dead.append(read.dead)
+            else:
+                known.add(mark)
+                self._apply_one(read, world)
+                done.applied.append(read)
+        now = self._clock.now()
+        done.world = world
+        done.batch = store.Batch(
+            seen=[self._seen(read) for read in done.applied],
+            rows=world.rows,
+            edges=world.edges,
+            gone=world.gone,
+            merges=world.merges,
+            moves=world.moves,
+            candidates=world.candidates,
+            superseded=world.superseded,
+            events=world.events,
+            deliveries=[one for event in world.events for one in self._router.deliveries(event, now=now)],
+            dead=done.dead,
+            errands=[self._errand(read, fetch) for read in done.applied for fetch in read.fetch],
+        )
+        return done
+
+    def _apply_one(self, read: Read, world: World) -> None:
+        opened = read.opened
+        if opened is None or not read.said:
+            return
+        cause = Cause(
+            entry=read.entry.id,
+            account=read.entry.account,
+            connector=opened.card.name,
+            mapping=read.name,
+            stem=read.stem,
+            at=read.entry.received_at,
+            unit=opened.account.unit,
+        )
+        for number, (one, claims) in enumerate(zip(read.said, read.claims, strict=True)):
+            world.apply(one, claims, cause, number)
+
+    def _seen(self, read: Read) -> store.Seen:
+        entry = read.entry
+        return store.Seen(account=entry.account, dedupe=entry.dedupe, entry=entry.id, at=entry.received_at)
+
+    def _errand(self, read: Read, fetch: Fetch) -> store.Errand:
+        return errand(self._vault, read.entry.account, fetch, now=self._clock.now(), entry=read.entry.id)
+
+    def _report(self, done: "Done") -> None:
+        meters = self._meters
+        for read in done.applied:
+            meters.projected.labels(read.entry.account, read.entry.topic).inc()
+            for one in read.said:
+                for unknown in one.unknowns:
+                    meters.unknown.labels(read.entry.account, unknown.field).inc()
+        for read in done.repeated:
+            meters.known.labels(read.entry.account, "store").inc()
+        for letter in done.dead:
+            meters.dead.labels(letter.account, letter.cause).inc()
+        for event in done.batch.events:
+            meters.events.labels(event.type).inc()
+
+
+class Done(msgspec.Struct, kw_only=True):
+    """What a batch came to."""
+
+    applied: list[Read] = []
+    repeated: list[Read] = []
+    dead: list[store.DeadLetter] = []
+    world: World | None = None
+    batch: store.Batch = store.Batch()
+
+
+def errand(vault: Vault, account: str, fetch: Fetch, *, now: int, entry: str = "") -> store.Errand:
+    """A fetch to keep: its key sealed, since partners' ids name people."""
+    return store.Errand(
+        account=account,
+        topic=fetch.topic,
+        hash=vault.blind("errand", account, fetch.topic, fetch.key),
+        key=vault.seal_text(fetch.key, f"errand/{account}/{fetch.topic}", Sensitivity.CONTACT),
+        due=now + int(fetch.after * SECOND),
+        entry=entry,
+    )
+
+
+async def _either(wake: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await wake.wait()
+    except TimeoutError:
+        return
