@@ -3,13 +3,28 @@
 A **body** is a record as plain JSON data in which every non-public text is a token ``{"$sealed": "<key id>.<class>.<base64>"}``. It is
 the only form in which records and events are stored. A token is bound to its record and field, so it cannot be moved; and equal
 text in the same field of the same record seals to the equal token, so that a change is seen without opening anything.
+
+The context of a token is ``<record id>/<path>``: the dotted path of field names and map keys, without list indices.
 """
 
-from typing import Protocol
+import functools
+import re
+from collections.abc import Callable
+from typing import Any, Protocol
 
+import msgspec
+from msgspec import NODEFAULT, UNSET, inspect
+
+from gateway import clock, masking
+from gateway.errors import Tampered
+from gateway.model.record import Record
 from gateway.model.values import Sensitivity
 
 SEALED = "$sealed"
+
+CLEAR = "clear"
+MASK = "mask"
+DROP = "drop"
 
 
 class Vault(Protocol):
@@ -37,3 +52,245 @@ class Vault(Protocol):
     def blind(self, *parts: str) -> bytes:
         """16 bytes that are equal for equal parts and tell nothing else: keys to look things up by. Never rotates silently."""
         ...
+
+
+Treat = Callable[[Sensitivity], str]
+"""What may be done with a class: ``clear``, ``mask`` or ``drop``."""
+
+
+def body(record: Record, record_id: str, vault: Vault) -> dict[str, Any]:
+    """``record`` as sealed JSON data under ``record_id``, which also becomes its ``id``.
+
+    ``UNSET`` is left out, and so is ``None`` where it is the default; any other ``None`` erases and stays. Enums are their values,
+    instants 27-character text. The result shares nothing with the record. TypeError for a type that cannot be sealed.
+    """
+    plain: dict[str, Any] = msgspec.to_builtins(record)
+    _plan(type(record))(plain, f"{record_id}/", vault)
+    plain["id"] = record_id
+    return plain
+
+
+def reveal(body: dict[str, Any], record_id: str, vault: Vault, treat: Treat) -> tuple[dict[str, Any], set[Sensitivity]]:
+    """A copy of ``body`` with each token opened, masked or left out as ``treat`` says of its class.
+
+    The second value names the classes of which something was dropped because ``treat`` said so. A token in a list is dropped with its
+    place; an object in a list stays, without the dropped key. Tampered when a token is not this record's.
+    """
+    reader = _Reader(vault, treat)
+    return reader.fields(body, f"{record_id}/"), reader.withheld
+
+
+def reveal_event(event: dict[str, Any], vault: Vault, treat: Treat) -> tuple[dict[str, Any], set[Sensitivity]]:
+    """As ``reveal``, for data that holds several bodies: a token belongs to the nearest enclosing object whose ``id`` is a record's.
+
+    A record's id is text such as ``ord_…``: a few lower-case letters and an underscore.
+    """
+    reader = _Reader(vault, treat, many=True)
+    return reader.fields(event, "/"), reader.withheld
+
+
+def is_token(value: object) -> bool:
+    """Whether a piece of a body is a sealed text."""
+    return type(value) is dict and len(value) == 1 and SEALED in value
+
+
+# ---------------------------------------------------------------------- record → body
+# A touch changes one piece of the plain data that msgspec made; the data between touches is never visited from Python.
+_Touch = Callable[[Any, str, Vault], Any]
+
+
+@functools.cache
+def _plan(struct: type) -> _Touch:
+    return _struct(struct, "") or _nothing
+
+
+def _nothing(value: Any, _place: str, _vault: Vault) -> Any:
+    return value
+
+
+def _touch(kind: inspect.Type, path: str, sensitivity: Sensitivity = Sensitivity.PUBLIC) -> _Touch | None:
+    match kind:
+        case inspect.Metadata(type=inner, extra=extra):
+            return _touch(inner, path, (extra or {}).get("sensitivity", sensitivity))
+        case inspect.UnionType(types=kinds):
+            return _union(kinds, path, sensitivity)
+        case inspect.VarTupleType(item_type=item) | inspect.ListType(item_type=item):
+            return _each(_touch(item, path, sensitivity))
+        case inspect.DictType(value_type=item):
+            return _map(_touch(item, path, sensitivity), item, path)
+        case inspect.StructType(cls=struct):
+            return _struct(struct, f"{path}.")
+        case inspect.StrType():
+            return None if sensitivity is Sensitivity.PUBLIC else _seal(path, sensitivity)
+        case inspect.DateTimeType():
+            return _instant
+        case _ if sensitivity is Sensitivity.PUBLIC:
+            return None
+        case _:
+            raise TypeError(f"{path}: only text can be sealed, not {type(kind).__name__}")
+
+
+def _union(kinds: tuple[inspect.Type, ...], path: str, sensitivity: Sensitivity) -> _Touch | None:
+    spoken = [kind for kind in kinds if not isinstance(kind, inspect.NoneType)]
+    touches = [_touch(kind, path, sensitivity) for kind in spoken]
+    if len(touches) > 1 and any(touches):
+        raise TypeError(f"{path}: a union hides which of its types is to be sealed")
+    return touches[0]
+
+
+def _struct(struct: type, prefix: str) -> _Touch | None:
+    info = inspect.type_info(struct)
+    assert isinstance(info, inspect.StructType)
+    named = [(field.encode_name, _touch(field.type, prefix + field.encode_name)) for field in info.fields]
+    touches = tuple((name, touch) for name, touch in named if touch)
+    defaults = _defaults(info)
+
+    def apply(value: dict[str, Any], place: str, vault: Vault) -> dict[str, Any]:
+        for name, default in defaults:
+            value.setdefault(name, default)
+        for name, touch in touches:
+            part = value.get(name)
+            if part is not None:
+                value[name] = touch(part, place, vault)
+        return value
+
+    return apply if touches or defaults else None
+
+
+def _defaults(info: inspect.StructType) -> tuple[tuple[str, Any], ...]:
+    """What msgspec leaves out as a default and a reader would miss: everything but None and UNSET."""
+    if not info.cls.__struct_config__.omit_defaults:
+        return ()
+    said = [
+        (field.encode_name, field.default) for field in info.fields if field.default not in (None, UNSET, NODEFAULT)
+    ]
+    return tuple((name, msgspec.to_builtins(default)) for name, default in said if name != "id")
+
+
+def _each(touch: _Touch | None) -> _Touch | None:
+    if touch is None:
+        return None
+
+    def apply(value: list[Any], place: str, vault: Vault) -> list[Any]:
+        return [None if item is None else touch(item, place, vault) for item in value]
+
+    return apply
+
+
+def _map(touch: _Touch | None, item: inspect.Type, path: str) -> _Touch:
+    if touch is None:
+        return _plain_map
+    sensitivity = _text_class(item)
+    if sensitivity is None:
+        raise TypeError(f"{path}: a map's values are sealed only when they are text")
+
+    def apply(value: dict[str, Any], place: str, vault: Vault) -> dict[str, Any]:
+        return {
+            key: None if text is None else {SEALED: vault.seal_text(text, f"{place}{path}.{key}", sensitivity)}
+            for key, text in value.items()
+        }
+
+    return apply
+
+
+def _text_class(kind: inspect.Type) -> Sensitivity | None:
+    if isinstance(kind, inspect.UnionType):
+        return next((found for part in kind.types if (found := _text_class(part))), None)
+    if isinstance(kind, inspect.Metadata) and isinstance(kind.type, inspect.StrType):
+        return (kind.extra or {}).get("sensitivity")
+    return None
+
+
+def _plain_map(value: dict[str, Any], _place: str, _vault: Vault) -> dict[str, Any]:
+    # A partner's own key of that name would look like a token that nobody sealed, and poison every reader of the body.
+    if SEALED in value:
+        value[f"_{SEALED}"] = value.pop(SEALED)
+    return value
+
+
+def _seal(path: str, sensitivity: Sensitivity) -> _Touch:
+    def apply(value: str, place: str, vault: Vault) -> dict[str, str]:
+        return {SEALED: vault.seal_text(value, place + path, sensitivity)}
+
+    return apply
+
+
+def _instant(value: str, _place: str, _vault: Vault) -> str:
+    if value[-1] == "Z" and len(value) == 27:
+        return value
+    # msgspec leaves out microseconds of zero, which most partners send.
+    if value[-1] == "Z" and len(value) == 20:
+        return f"{value[:19]}.000000Z"
+    return clock.text(clock.parse(value))
+
+
+# ---------------------------------------------------------------------- body → what may be seen
+_RECORD_ID = re.compile(r"[a-z]{2,6}_")
+
+
+class _Reader:
+    """Walks a body without knowing its types. ``place`` is the context of what lies directly in a node, up to the name."""
+
+    __slots__ = ("_many", "_treat", "_vault", "withheld")
+
+    def __init__(self, vault: Vault, treat: Treat, *, many: bool = False) -> None:
+        self._vault = vault
+        self._treat = treat
+        self._many = many
+        self.withheld: set[Sensitivity] = set()
+
+    def fields(self, node: dict[str, Any], place: str) -> dict[str, Any]:
+        if self._many:
+            place = _own_place(node) or place
+        out: dict[str, Any] = {}
+        for name, value in node.items():
+            kind = type(value)
+            if kind is dict:
+                if SEALED not in value:
+                    out[name] = self.fields(value, f"{place}{name}.")
+                elif (text := self._text(value[SEALED], place + name, name)) is not None:
+                    out[name] = text
+            elif kind is list:
+                out[name] = self._items(value, place + name, name)
+            else:
+                out[name] = value
+        return out
+
+    def _items(self, items: list[Any], place: str, name: str) -> list[Any]:
+        out: list[Any] = []
+        for item in items:
+            if type(item) is not dict:
+                out.append(self._items(item, place, name) if type(item) is list else item)
+            elif SEALED not in item:
+                out.append(self.fields(item, f"{place}."))
+            elif (text := self._text(item[SEALED], place, name)) is not None:
+                out.append(text)
+        return out
+
+    def _text(self, token: str, context: str, name: str) -> str | None:
+        sensitivity = class_of(token)
+        treatment = self._treat(sensitivity)
+        if treatment == DROP:
+            self.withheld.add(sensitivity)
+            return None
+        if treatment not in (CLEAR, MASK):
+            raise ValueError(f"no such treatment: {treatment}")
+        text = self._vault.open_text(token, context)
+        return text if treatment == CLEAR else masking.mask(text, sensitivity, name)
+
+
+def _own_place(node: dict[str, Any]) -> str | None:
+    own = node.get("id")
+    return f"{own}/" if type(own) is str and _RECORD_ID.match(own) else None
+
+
+_CLASSES = {sensitivity.value: sensitivity for sensitivity in Sensitivity}
+
+
+def class_of(token: str) -> Sensitivity:
+    """The class that a token carries in the open. Tampered when it is no token."""
+    parts = token.split(".", 2) if isinstance(token, str) else []
+    found = _CLASSES.get(parts[1]) if len(parts) == 3 else None
+    if found is None:
+        raise Tampered("a sealed text is not of the form key.class.data")
+    return found
