@@ -125,6 +125,7 @@ class Projector:
         self._lease = lease
         self._most = most
         self._cursors: dict[tuple[Lane, int], int] | None = None
+        self._at = 0
 
     async def run(self, wake: asyncio.Event) -> None:
         """Project until cancelled: live before bulk, woken by hints, and once a second in case a hint was lost."""
@@ -169,7 +170,7 @@ class Projector:
         """Apply ``entries`` in one commit. ``before`` None re-projects entries behind the cursor (a retried dead letter)."""
         reads = [self._reader.read(entry) for entry in entries]
         found = await self._look(reads)
-        done = self._apply(reads, found)
+        done = self._apply_all(reads, found)
         after = None if before is None else msgspec.structs.replace(before, position=entries[-1].position)
         room = self._room()
         batch = msgspec.structs.replace(
@@ -229,11 +230,25 @@ class Projector:
         ]
 
     # ------------------------------------------------------------------ applying, in memory
+    def _apply_all(self, reads: Sequence[Read], found: store.Found) -> "Done":
+        """Like ``_apply``, but an entry that a fault of ours cannot take becomes a dead letter and the rest goes on without it."""
+        reads = list(reads)
+        while True:
+            self._at = 0
+            try:
+                return self._apply(reads, found)
+            except Exception as error:  # see the docstring: one payload must not stop the others
+                read = reads[self._at]
+                _log.exception("project.apply_failed", entry=read.entry.id)
+                detail = str(error) if isinstance(error, GatewayError) else "a fault of the gateway; see the log"
+                cause = error.code if isinstance(error, GatewayError) else f"bug.{type(error).__name__}"
+                reads[self._at] = Read(entry=read.entry, dead=self._reader.dead(read.entry, "apply", cause, detail))
+
     def _apply(self, reads: Sequence[Read], found: store.Found) -> "Done":
         world = World(found, self._vault)
         known = set(found.seen)
         done = Done()
-        for read in reads:
+        for self._at, read in enumerate(reads):
             mark = (read.entry.account, read.entry.dedupe)
             if mark in known:
                 done.repeated.append(read)

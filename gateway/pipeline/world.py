@@ -129,9 +129,7 @@ class World:
             self._candidate(pair, name, cause)
         return name
 
-    def _attach(
-        self, name: str, resolved: identity.Resolution, claims: Sequence[identity.Claim], cause: Cause
-    ) -> list[Edge]:
+    def _attach(self, name: str, resolved: identity.Resolution, cause: Cause) -> list[Edge]:
         """Write the edges that are new or worth refreshing; returns those that are news to subscribers."""
         fresh = []
         for claim in resolved.attach:
