@@ -1,0 +1,199 @@
+"""Asking partners: errands that a push led to, and windows of reconciliation that find what no push told us."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+import structlog
+
+from gateway import store
+from gateway.clock import SECOND, Clock, derived_id
+from gateway.connector import Can, Inbound, Window
+from gateway.errors import GatewayError, PartnerDenied, PartnerError, StoreError, Verdict
+from gateway.meters import Meters
+from gateway.pipeline.accounts import Accounts, Opened
+from gateway.pipeline.project import errand
+from gateway.vault import Vault
+
+_log = structlog.get_logger()
+_WAITS = (5.0, 30.0, 120.0, 600.0, 1_800.0, 7_200.0)
+_LAG = 60.0
+
+Write = Callable[[Opened, Sequence[Inbound]], Awaitable[object]]
+
+
+class Errands:
+    """Runs due errands: fetch, write the answer to the journal, and only then forget the errand."""
+
+    def __init__(
+        self,
+        *,
+        accounts: Accounts,
+        records: store.Store,
+        vault: Vault,
+        clock: Clock,
+        meters: Meters,
+        write: Write,
+        at_once: int = 8,
+    ) -> None:
+        self._accounts = accounts
+        self._store = records
+        self._vault = vault
+        self._clock = clock
+        self._meters = meters
+        self._write = write
+        self._at_once = at_once
+
+    async def run(self, wake: asyncio.Event) -> None:
+        """Until cancelled; woken by hints, and twice a second in case a hint was lost."""
+        while True:
+            wake.clear()
+            try:
+                if await self.round():
+                    continue
+            except StoreError as error:
+                _log.error("errands.unavailable", detail=error.detail)
+            try:
+                async with asyncio.timeout(0.5):
+                    await wake.wait()
+            except TimeoutError:
+                continue
+
+    async def round(self) -> int:
+        """Take what is due, at most ``at_once`` at a time. Returns how many there were."""
+        now = self._clock.now()
+        due = await self._store.errands(now=now, lease=now + 120 * SECOND, limit=self._at_once * 4)
+        if not due:
+            return 0
+        gate = asyncio.Semaphore(self._at_once)
+        done: list[store.Errand] = []
+        again: list[store.Errand] = []
+
+        async def one(job: store.Errand) -> None:
+            async with gate:
+                later = await self._fetch(job)
+            (done if later is None else again).append(later or job)
+
+        async with asyncio.TaskGroup() as group:
+            for job in due:
+                group.create_task(one(job))
+        await self._store.settle(done, again)
+        return len(due)
+
+    async def _fetch(self, job: store.Errand) -> store.Errand | None:
+        """None when it is done; else the errand as it is to be tried again."""
+        try:
+            opened = self._accounts.need(job.account)
+            key = self._vault.open_text(job.key, f"errand/{job.account}/{job.topic}")
+            events = await opened.connector.fetch(job.topic, key)
+            if events:
+                await self._write(opened, events)
+        except GatewayError as error:
+            self._meters.errands.labels(job.account, error.code).inc()
+            later = self._later(job, error)
+            if later is None:
+                await self._store.bury([self._dead(job, error)])
+            return later
+        self._meters.errands.labels(job.account, "ok").inc()
+        return None
+
+    def _later(self, job: store.Errand, error: GatewayError) -> store.Errand | None:
+        """An errand is never dropped for what the partner or we can mend: it waits, and stays visible with its cause. None: a person must look."""
+        tries = job.tries + 1
+        wait = max(error.wait, _WAITS[min(tries, len(_WAITS)) - 1])
+        if error.verdict is Verdict.NEVER and not isinstance(error, PartnerDenied) and isinstance(error, PartnerError):
+            return None
+        return store.Errand(
+            account=job.account,
+            topic=job.topic,
+            hash=job.hash,
+            key=job.key,
+            due=self._clock.now() + int(wait * SECOND),
+            tries=tries,
+            asked=job.asked,
+            entry=job.entry,
+            cause=f"{error.code}: {error.detail}"[:300],
+        )
+
+    def _dead(self, job: store.Errand, error: GatewayError) -> store.DeadLetter:
+        _log.warning("errands.given_up", account=job.account, topic=job.topic, code=error.code, detail=error.detail)
+        self._meters.dead.labels(job.account, error.code).inc()
+        return store.DeadLetter(
+            id=derived_id("ded", 0, job.account, job.topic, job.hash),
+            entry=job.entry,
+            account=job.account,
+            topic=job.topic,
+            stage="fetch",
+            cause=error.code,
+            detail=str(error),
+            at=self._clock.now(),
+        )
+
+
+class Pulls:
+    """Keeps one reconciliation per account and topic going: windows that overlap, end a little before now, and are resumed
+    page by page after a restart."""
+
+    def __init__(
+        self, *, accounts: Accounts, records: store.Store, vault: Vault, clock: Clock, meters: Meters, write: Write
+    ) -> None:
+        self._accounts = accounts
+        self._store = records
+        self._vault = vault
+        self._clock = clock
+        self._meters = meters
+        self._write = write
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for opened in self._accounts.all():
+                if Can.PULL in opened.card.can:
+                    for topic in opened.card.pulls:
+                        group.create_task(self._follow(opened, topic))
+
+    async def _follow(self, opened: Opened, topic: str) -> None:
+        every = opened.card.pulls[topic][0]
+        failures = 0
+        while True:
+            try:
+                await self.window(opened, topic)
+                failures = 0
+            except GatewayError as error:
+                failures += 1
+                self._meters.errands.labels(opened.account.name, error.code).inc()
+                _log.warning(
+                    "pull.failed", account=opened.account.name, topic=topic, code=error.code, detail=error.detail
+                )
+                await self._clock.sleep(max(error.wait, _WAITS[min(failures, len(_WAITS)) - 1]))
+                continue
+            await self._clock.sleep(every)
+
+    async def window(self, opened: Opened, topic: str) -> int:
+        """Read one window to its end, continuing where a restart left it. Returns how many events it brought."""
+        _, overlap, longest = opened.card.pulls[topic]
+        name = opened.account.name
+        known = next((one for one in await self._store.pulls() if (one.account, one.topic) == (name, topic)), None)
+        state = known or store.PullState(account=name, topic=topic, done=self._clock.now() - int(longest * SECOND))
+        until = state.until or min(self._clock.now() - int(_LAG * SECOND), state.done + int(longest * SECOND))
+        window = Window(since=state.done - int(overlap * SECOND), until=until)
+        cursor, brought = state.cursor, 0
+        while window.until > state.done:
+            page = await opened.connector.pull(topic, window, cursor)
+            if page.events:
+                await self._write(opened, page.events)
+            brought += len(page.events)
+            cursor = page.cursor
+            last = cursor is None
+            await self._store.pulled(
+                store.PullState(
+                    account=name,
+                    topic=topic,
+                    done=until if last else state.done,
+                    until=None if last else until,
+                    cursor=cursor,
+                ),
+                [errand(self._vault, name, fetch, now=self._clock.now()) for fetch in page.fetch],
+            )
+            if last:
+                break
+        return brought
