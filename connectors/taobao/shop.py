@@ -1,0 +1,204 @@
+"""One shop: how its trades and refunds are re-read, reconciled and decoded, and its message channel.
+
+An order has one clock. Whatever asked for a reading (a trade message, a refund message, a reconciliation), what is written down is
+the trade together with every refund case its lines name, versioned by the newest ``modified`` among them. Two readings in any order,
+or the same one twice, end in the state of the newer.
+"""
+
+import hashlib
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from connectors.taobao import trade as trades
+from connectors.taobao.client import Gone, Top, china_time
+from connectors.taobao.tmc import Pace, Stream
+from gateway.clock import SECOND
+from gateway.connector import (
+    Account,
+    Decoded,
+    Fetch,
+    Inbound,
+    Outcome,
+    Page,
+    Reason,
+    Refused,
+    Reply,
+    Request,
+    Tools,
+    Window,
+)
+from gateway.errors import PayloadError
+
+PAGE = 100
+# The platform's search lags behind its messages; what this window leaves out is inside the next one's overlap.
+LAG = 60
+
+TRADE_FIELDS = (
+    "tid,tid_str,status,type,created,pay_time,modified,consign_time,end_time,payment,received_payment,total_fee,post_fee,"
+    "discount_fee,adjust_fee,coupon_fee,buyer_nick,buyer_open_uid,ouid,seller_nick,shipping_type,receiver_name,receiver_mobile,"
+    "receiver_phone,receiver_address,receiver_state,receiver_city,receiver_district,receiver_town,receiver_zip,oaid,buyer_message,"
+    "seller_memo,seller_flag,trade_from,step_trade_status,step_paid_fee,"
+    "orders.oid,orders.num_iid,orders.sku_id,orders.outer_iid,orders.outer_sku_id,orders.title,orders.sku_properties_name,"
+    "orders.price,orders.num,orders.payment,orders.divide_order_fee,orders.part_mjz_discount,orders.total_fee,orders.status,"
+    "orders.refund_status,orders.refund_id,orders.logistics_company,orders.invoice_no"
+)
+REFUND_FIELDS = (
+    "refund_id,tid,oid,status,refund_fee,total_fee,payment,created,modified,end_time,has_good_return,reason,good_status,order_status,"
+    "refund_phase,buyer_open_uid,seller_nick"
+)
+
+# Topic → method, the envelope's list and its item, the key of an item.
+_LISTS = {
+    "trade": ("taobao.trades.sold.increment.get", "trades", "trade", "tid"),
+    "refund": ("taobao.refunds.receive.get", "refunds", "refund", "refund_id"),
+}
+
+
+class Shop:
+    """See ``gateway.connector.Connector``: serve, pull, fetch and decode."""
+
+    def __init__(self, account: Account, tools: Tools, pace: Pace | None = None) -> None:
+        self._top = Top(account, tools)
+        self._clock = tools.clock
+        self._stream = Stream(account, tools, pace or Pace())
+
+    async def serve(self, accept: Callable[[Sequence[Inbound]], Awaitable[None]]) -> None:
+        """Keep the message channel open until cancelled; a message is confirmed only after ``accept`` returned for it."""
+        await self._stream.run(accept)
+
+    def receive(self, _request: Request) -> Outcome:
+        """Nothing is sent to us over HTTP: the platform's messages come over the connection that ``serve`` opens."""
+        return Refused(
+            reason=Reason.UNSUPPORTED, reply=Reply(status=404), detail="taobao sends over TMC, not over HTTP"
+        )
+
+    def decode(self, topic: str, payload: bytes) -> Decoded:
+        """A message names what to re-read and holds nothing to map; a snapshot is mapped."""
+        if topic == "trade":
+            return Decoded(data=trades.trade_data(payload))
+        if topic == "refund":
+            return Decoded(data=trades.refund_data(payload))
+        if topic in ("tmc_trade", "tmc_refund"):
+            return Decoded(data=None, fetch=_errands(topic, message_content(payload)))
+        return Decoded(data=None)
+
+    async def fetch(self, topic: str, key: str) -> Sequence[Inbound]:
+        """What TOP now says of a trade (by tid) or of a refund's trade (by refund id); empty when it is gone."""
+        try:
+            if topic == "trade":
+                return [await self._snapshot(key)]
+            return [await self._of_refund(key)]
+        except Gone:
+            return []
+
+    async def pull(self, topic: str, window: Window, cursor: str | None) -> Page:
+        """One page of what was modified in ``window``, last page first; its keys are re-read one by one.
+
+        The list is sorted by ``modified``, newest first, and an object that is modified again leaves the window: everything behind it
+        moves up. Read from the front, the one that slips over a page's edge would be missed; read from the back it is met again.
+        """
+        method, _, _, key = _LISTS[topic]
+        page, until = _cursor(cursor, window, self._clock.now())
+        listed = await self._top.call(
+            method,
+            fields=f"{key},modified",
+            start_modified=china_time(window.since),
+            end_modified=china_time(until),
+            page_no=str(page or 1),
+            page_size=str(PAGE),
+            use_has_next="false",
+        )
+        total = trades.text(_plain(listed), "total_results")
+        pages = -(-int(total) // PAGE) if total.isdecimal() else 1
+        if page is None and pages > 1:
+            return Page(events=(), cursor=f"{pages}@{until}")
+        left = (page or 1) - 1
+        return Page(events=(), fetch=_listed(topic, listed), cursor=f"{left}@{until}" if left else None)
+
+    async def _snapshot(self, tid: str, *more: str) -> Inbound:
+        answer = await self._top.call("taobao.trade.fullinfo.get", tid=tid, fields=TRADE_FIELDS)
+        raw = _part(answer, "trade")
+        trade = trades.read_json(raw)
+        refunds = [await self._refund(key) for key in dict.fromkeys([*trades.refund_ids(trade), *more])]
+        kept = [refund for refund in refunds if refund is not None]
+        return snapshot(raw, kept)
+
+    async def _of_refund(self, key: str) -> Inbound:
+        raw = await self._refund(key)
+        if raw is None:
+            raise Gone
+        refund = trades.refund_data(raw)
+        try:
+            return await self._snapshot(trades.text(refund, "tid"), key)
+        except Gone:
+            return _inbound("refund", trades.text(refund, "tid"), refund["as_of"], raw)
+
+    async def _refund(self, key: str) -> bytes | None:
+        try:
+            return _part(await self._top.call("taobao.refund.get", refund_id=key, fields=REFUND_FIELDS), "refund")
+        except Gone:
+            return None
+
+
+def snapshot(trade: bytes, refunds: Sequence[bytes]) -> Inbound:
+    """The trade as TOP wrote it, alone or with its refund cases, as one event of topic ``trade``."""
+    payload = b'{"trade":' + trade + b',"refunds":[' + b",".join(refunds) + b"]}" if refunds else trade
+    data = trades.trade_data(payload)
+    return _inbound("trade", data["tid"], data["as_of"], payload)
+
+
+def message_content(payload: bytes) -> dict[str, Any]:
+    """The business content of a kept message. PayloadError when it is not a JSON object."""
+    message = trades.read_json(payload)
+    content = message.get("content") if isinstance(message, dict) else None
+    if not isinstance(content, str):
+        raise PayloadError("a message without content")
+    inner = trades.read_json(content.encode())
+    if not isinstance(inner, dict):
+        raise PayloadError("a message whose content is not a JSON object")
+    return inner
+
+
+def _errands(topic: str, content: dict[str, Any]) -> tuple[Fetch, ...]:
+    tid, refund = trades.text(content, "tid"), trades.text(content, "refund_id")
+    # A refund is re-read with its trade in one snapshot; the trade alone is asked for where the message names no case.
+    if topic == "tmc_refund" and refund:
+        return (Fetch(topic="refund", key=refund),)
+    if not tid:
+        raise PayloadError("a message without tid")
+    return (Fetch(topic="trade", key=tid),)
+
+
+def _inbound(topic: str, tid: str, as_of: str, payload: bytes) -> Inbound:
+    # Canonical before hashing: a proxy may reorder fields, which changes nothing.
+    canonical = msgspec.json.encode(trades.read_json(payload), order="deterministic")
+    digest = hashlib.blake2b(canonical, digest_size=16).hexdigest()
+    return Inbound(topic=topic, dedupe_key=f"{tid}:{as_of}:{digest}", partition_key=tid, payload=payload)
+
+
+def _cursor(cursor: str | None, window: Window, now: int) -> tuple[int | None, int]:
+    """The page to read (None: not counted yet) and the window's end in microseconds, which must not move between pages."""
+    if cursor is None:
+        return None, max(window.since, min(window.until, now - LAG * SECOND))
+    page, _, until = cursor.partition("@")
+    return int(page), int(until)
+
+
+def _listed(topic: str, listed: dict[str, msgspec.Raw]) -> tuple[Fetch, ...]:
+    _, outer, inner, key = _LISTS[topic]
+    wrapped = _plain(listed).get(outer)
+    items = wrapped.get(inner) if isinstance(wrapped, dict) else wrapped
+    rows = items if isinstance(items, list) else [items] if isinstance(items, dict) else []
+    return tuple(Fetch(topic=topic, key=trades.text(row, key)) for row in rows if trades.text(row, key))
+
+
+def _plain(fields: dict[str, msgspec.Raw]) -> dict[str, Any]:
+    return {name: trades.read_json(bytes(raw)) for name, raw in fields.items()}
+
+
+def _part(answer: dict[str, msgspec.Raw], name: str) -> bytes:
+    if name not in answer:
+        raise PayloadError(f"TOP's answer has no {name}")
+    return bytes(answer[name])

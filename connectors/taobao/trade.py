@@ -1,0 +1,317 @@
+"""From TOP's trade and refund objects to plain data, and the decisions about them that a table cannot express. Pure.
+
+The data of a snapshot (topics ``trade`` and ``refund``) is TOP's own object with every number as its text, and beside it
+
+``orders.order``  always a list            ``cases``    every known refund case of the trade, ``line`` ones filled from the lines
+``as_of``         newest ``modified``      ``parcels``  ``{invoice_no, logistics_company}``, each once
+"""
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+import msgspec
+
+from gateway.errors import PayloadError
+
+Data = dict[str, Any]
+
+_JSON = msgspec.json.Decoder(float_hook=str)
+_NO_REFUND = ("", "NO_REFUND", "0")
+
+UNPAID = frozenset({"TRADE_NO_CREATE_PAY", "WAIT_BUYER_PAY", "PAY_PENDING", "WAIT_PRE_AUTH_CONFIRM"})
+UNDERWAY = frozenset(
+    {
+        "WAIT_SELLER_SEND_GOODS",
+        "PAID_FORBID_CONSIGN",
+        "SELLER_CONSIGNED_PART",
+        "WAIT_BUYER_CONFIRM_GOODS",
+        "TRADE_BUYER_SIGNED",
+        "TRADE_FINISHED",
+    }
+)
+CLOSED = frozenset({"TRADE_CLOSED", "TRADE_CLOSED_BY_TAOBAO"})
+# Cash on delivery is paid when the buyer has signed, which these states imply.
+_COD_PAID = frozenset({"TRADE_BUYER_SIGNED", "TRADE_FINISHED"})
+_FULFILMENT = {
+    **dict.fromkeys(UNPAID, "none"),
+    "WAIT_SELLER_SEND_GOODS": "none",
+    "PAID_FORBID_CONSIGN": "on_hold",
+    "SELLER_CONSIGNED_PART": "partially_shipped",
+    "WAIT_BUYER_CONFIRM_GOODS": "shipped",
+    "TRADE_BUYER_SIGNED": "delivered",
+    "TRADE_FINISHED": "delivered",
+}
+_SHIPPED = frozenset({"partially_shipped", "shipped", "delivered"})
+CASE_STATES = {
+    "WAIT_SELLER_AGREE": "open",
+    "WAIT_BUYER_RETURN_GOODS": "approved",
+    "WAIT_SELLER_CONFIRM_GOODS": "approved",
+    "SELLER_REFUSE_BUYER": "rejected",
+    "CLOSED": "withdrawn",
+    "SUCCESS": "completed",
+}
+# The case that asks most of the shop names the axis; an unknown one before all, so that a person looks.
+_URGENCY = ("unknown", "open", "approved", "rejected", "completed", "withdrawn")
+
+
+# ------------------------------------------------------------------ decode
+def read_json(payload: bytes) -> Any:
+    """Any JSON with every number as the text it was written as: ids exceed 2**53, amounts must stay exact. PayloadError otherwise."""
+    try:
+        return texts(_JSON.decode(payload))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise PayloadError("not JSON") from error
+
+
+def texts(value: Any) -> Any:
+    """``value`` with whole numbers as text; true, false and null stay."""
+    if isinstance(value, str) or value is None or value is True or value is False:
+        return value
+    if isinstance(value, dict):
+        return {key: texts(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [texts(item) for item in value]
+    return str(value)
+
+
+def trade_data(payload: bytes) -> Data:
+    """The snapshot of a trade: ``{"trade": {...}, "refunds": [...]}``, or the trade object alone."""
+    whole = _object(read_json(payload))
+    trade = _object(whole["trade"]) if "trade" in whole else whole
+    refunds = _objects(whole.get("refunds")) if "trade" in whole else []
+    lines = lines_of(trade)
+    tid = text(trade, "tid_str") or text(trade, "tid")
+    if not tid:
+        raise PayloadError("a trade without tid")
+    return {
+        **trade,
+        "tid": tid,
+        "orders": {"order": lines},
+        "cases": cases_of(lines, refunds),
+        "parcels": _parcels(lines),
+        "as_of": newest(trade, refunds),
+    }
+
+
+def refund_data(payload: bytes) -> Data:
+    """A refund case whose trade the platform no longer hands out."""
+    refund = _object(read_json(payload))
+    if not text(refund, "tid") or not text(refund, "refund_id"):
+        raise PayloadError("a refund without tid or refund_id")
+    return {**refund, "cases": [refund], "orders": {"order": []}, "as_of": text(refund, "modified")}
+
+
+def lines_of(trade: Mapping[str, Any]) -> list[Data]:
+    """The trade's lines. TOP wraps lists (``{"order": [...]}``) and some proxies unwrap a list of one."""
+    orders = trade.get("orders")
+    return _objects(orders.get("order") if isinstance(orders, dict) else orders)
+
+
+def refund_ids(trade: Mapping[str, Any]) -> list[str]:
+    """The refund cases that the lines point at, each once, in their order."""
+    found = (text(line, "refund_id") for line in lines_of(trade))
+    return list(dict.fromkeys(key for key in found if key not in _NO_REFUND))
+
+
+def newest(trade: Mapping[str, Any], refunds: Sequence[Mapping[str, Any]]) -> str:
+    """The latest ``modified`` of a trade and its cases: it never goes back from one reading to the next. ``""`` when none has one."""
+    return max([text(trade, "modified"), *(text(refund, "modified") for refund in refunds)])
+
+
+def cases_of(lines: Sequence[Data], refunds: Sequence[Data]) -> list[Data]:
+    """The cases as read, then those that only a line tells of."""
+    known = {text(refund, "refund_id") for refund in refunds}
+    cases = list(refunds)
+    for line in lines:
+        key = text(line, "refund_id")
+        if key in _NO_REFUND or key in known:
+            continue
+        known.add(key)
+        cases.append({"refund_id": key, "oid": text(line, "oid"), "status": text(line, "refund_status")})
+    return cases
+
+
+def _parcels(lines: Sequence[Data]) -> list[Data]:
+    parcels = {
+        text(line, "invoice_no"): {
+            "invoice_no": text(line, "invoice_no"),
+            "logistics_company": text(line, "logistics_company"),
+        }
+        for line in lines
+        if text(line, "invoice_no")
+    }
+    return list(parcels.values())
+
+
+def text(data: Mapping[str, Any], key: str) -> str:
+    """A scalar as text; ``""`` when absent, null or not a scalar."""
+    value = data.get(key)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value) if isinstance(value, str | int) else ""
+
+
+def _object(value: Any) -> Data:
+    if not isinstance(value, dict):
+        raise PayloadError("not a JSON object")
+    return value
+
+
+def _objects(value: Any) -> list[Data]:
+    if value is None or value == "":
+        return []
+    return [_object(item) for item in (value if isinstance(value, list) else [value])]
+
+
+# ------------------------------------------------------------------ decisions: the card's ``calls``
+def lifecycle_key(data: Data, _context: object = None) -> str:
+    """The status for the lifecycle table; ``TRADE_CLOSED`` of a trade that was never paid is told apart."""
+    status = text(data, "status")
+    return "TRADE_CLOSED_UNPAID" if status == "TRADE_CLOSED" and not _was_paid(data) else status
+
+
+def payment(data: Data, _context: object = None) -> str:
+    """The payment axis. ``TRADE_CLOSED`` after a payment is a full refund, before one nothing ever moved."""
+    status = text(data, "status")
+    if status in CLOSED:
+        return "refunded" if _was_paid(data) else "voided"
+    if status in UNPAID:
+        return "partially_paid" if _deposit_only(data) else "unpaid"
+    if status not in UNDERWAY:
+        return "unknown"
+    if not _paid(data):
+        return "partially_paid" if _deposit_only(data) else "unpaid"
+    refunded = [line for line in lines_of(data) if text(line, "refund_status") == "SUCCESS"]
+    if not refunded and not any(text(case, "status") == "SUCCESS" for case in data.get("cases", [])):
+        return "paid"
+    return "refunded" if refunded and _all_lines_closed(data) else "partially_refunded"
+
+
+def fulfilment(data: Data, _context: object = None) -> str:
+    """The fulfilment axis; goods that came back count only once their case is settled."""
+    status = text(data, "status")
+    if status in CLOSED:
+        reached = "shipped" if text(data, "consign_time") else "none"
+    elif status in _FULFILMENT:
+        reached = _FULFILMENT[status]
+    else:
+        return "unknown"
+    if reached in _SHIPPED:
+        return _returned(data) or reached
+    return reached
+
+
+def aftersale(data: Data, _context: object = None) -> str:
+    """The aftersale axis: the most urgent of all cases."""
+    # A line's own refund_status counts where its case could not be read or is not named.
+    told = {text(case, "oid") for case in data.get("cases", [])}
+    states = [text(case, "status") for case in data.get("cases", [])]
+    states += [text(line, "refund_status") for line in lines_of(data) if text(line, "oid") not in told]
+    found = {CASE_STATES.get(state, "unknown") for state in states if state not in _NO_REFUND}
+    return next((state for state in _URGENCY if state in found), "none")
+
+
+def case_kind(data: Data, _context: object = None) -> str | None:
+    """``return`` when goods come back, ``refund`` when only money does; None when the case does not say."""
+    return {"true": "return", "false": "refund"}.get(text(data, "has_good_return"))
+
+
+def payable(data: Data, _context: object = None) -> str | None:
+    """What the trade cost, in yuan.
+
+    ``payment`` shrinks after a refund, so from then on the sum of the parts stands in for it and the figure stays what it was.
+    """
+    if not _money_moved_back(data):
+        return text(data, "payment") or _sum(data)
+    return _sum(data) or text(data, "payment") or None
+
+
+def paid(data: Data, _context: object = None) -> str | None:
+    """What the buyer has paid so far, in yuan, before refunds. None when the status is unknown."""
+    state = payment(data)
+    if state == "partially_paid":
+        return text(data, "step_paid_fee") or None
+    if state in ("unpaid", "voided"):
+        return "0.00"
+    return None if state == "unknown" else payable(data)
+
+
+def refunded(data: Data, _context: object = None) -> str | None:
+    """Money that went back, in yuan: cases with ``SUCCESS`` and nothing else. None when one of them does not say how much."""
+    state = payment(data)
+    if state == "unknown":
+        return None
+    lines = {text(line, "oid"): line for line in lines_of(data)}
+    total = Decimal(0)
+    for case in data.get("cases", []):
+        if text(case, "status") != "SUCCESS":
+            continue
+        amount = _decimal(text(case, "refund_fee"))
+        if amount is None:
+            amount = _whole_line(lines.get(text(case, "oid"), {}))
+        if amount is None:
+            return paid(data) if state == "refunded" else None
+        total += amount
+    if state == "refunded" and not total:
+        return paid(data)
+    return f"{total:.2f}"
+
+
+def _was_paid(data: Data) -> bool:
+    return bool(text(data, "pay_time")) or _deposit_only(data)
+
+
+def _paid(data: Data) -> bool:
+    if text(data, "pay_time"):
+        return True
+    if text(data, "type") == "cod":
+        return text(data, "status") in _COD_PAID
+    return not _deposit_only(data)
+
+
+def _deposit_only(data: Data) -> bool:
+    return text(data, "step_trade_status") == "FRONT_PAID_FINAL_NOPAID"
+
+
+def _all_lines_closed(data: Data) -> bool:
+    return all(text(line, "status") in CLOSED and text(line, "refund_status") == "SUCCESS" for line in lines_of(data))
+
+
+def _returned(data: Data) -> str:
+    back = {
+        text(case, "oid")
+        for case in data.get("cases", [])
+        if text(case, "status") == "SUCCESS" and text(case, "has_good_return") == "true"
+    }
+    if not back:
+        return ""
+    lines = {text(line, "oid") for line in lines_of(data)}
+    return "returned" if lines and lines <= back else "partially_returned"
+
+
+def _money_moved_back(data: Data) -> bool:
+    return payment(data) in ("partially_refunded", "refunded")
+
+
+def _sum(data: Data) -> str | None:
+    items = _decimal(text(data, "total_fee"))
+    if items is None:
+        return None
+    less, post, adjust = (_decimal(text(data, key)) or Decimal(0) for key in ("discount_fee", "post_fee", "adjust_fee"))
+    return f"{items - less + post + adjust:.2f}"
+
+
+def _whole_line(line: Data) -> Decimal | None:
+    """A closed line went back whole; of an open one a part did, and the line does not say which."""
+    if text(line, "status") not in CLOSED:
+        return None
+    return _decimal(text(line, "divide_order_fee") or text(line, "payment"))
+
+
+def _decimal(value: str) -> Decimal | None:
+    try:
+        number = Decimal(value)
+    except InvalidOperation:
+        return None
+    return number if number.is_finite() else None
