@@ -1,0 +1,312 @@
+"""Every knob, declared once: name, type, default, one sentence. From here come the TOML keys, the environment names, ``gateway config show``,
+``config/example.toml`` and the lint. Only ``app`` and ``cli`` read settings; everybody else is handed the values they need.
+
+Precedence: TOML, then environment (``GATEWAY_HTTP__PORT=9000``), then flags. A secret is ``env:NAME``, ``file:/path`` or, with a
+warning, plain text.
+"""
+
+import difflib
+import os
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+import msgspec
+from msgspec import Meta
+
+from gateway.errors import ConfigError
+from gateway.model.secret import MASK, Secret
+
+ENV = "GATEWAY_"
+
+
+class Duration(float):
+    """Seconds; written ``"500ms"``, ``"30s"``, ``"10m"``, ``"2h"``, ``"7d"`` or a number of seconds."""
+
+
+class Size(int):
+    """Bytes; written ``"64KiB"``, ``"8MiB"``, ``"1GiB"`` or a number of bytes."""
+
+
+def _knob(sentence: str) -> Meta:
+    return Meta(description=sentence)
+
+
+class Gateway(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The process."""
+
+    data_dir: Annotated[Path, _knob("Where journal, store and keys live.")] = Path("data")
+    public_url: Annotated[
+        str, _knob("The address partners reach this gateway at; shown as callback URLs by `gateway doctor`.")
+    ] = ""
+    timezone: Annotated[str, _knob("IANA zone of source times that name none.")] = "Asia/Shanghai"
+    log: Annotated[Literal["json", "console"], _knob("One JSON object a line, or text for a person.")] = "json"
+
+
+class Http(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The HTTP door, health and metrics."""
+
+    host: Annotated[str, _knob("Address to listen on.")] = "127.0.0.1"
+    port: Annotated[int, _knob("Port to listen on.")] = 8000
+    workers: Annotated[int, _knob("Door processes; projecting and delivering have a process of their own.")] = 1
+    max_body: Annotated[Size, _knob("Largest request body; a larger one is answered 413.")] = Size(8 * 1024 * 1024)
+    rate_per_address: Annotated[
+        float, _knob("Requests per second one address may send to /in before 429; 0 is no limit.")
+    ] = 0.0
+
+
+class Journal(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The raw inbound log."""
+
+    url: Annotated[str, _knob("sqlite:///path; relative paths start at the current folder.")] = ""
+    keep: Annotated[Duration, _knob("How long applied entries can be replayed.")] = Duration(7 * 86_400)
+    bulk_most: Annotated[int, _knob("Backlog above which the bulk lane is pushed back with 429.")] = 200_000
+    live_most: Annotated[int, _knob("Backlog above which the live lane is pushed back too.")] = 1_000_000
+
+
+class Store(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Records, events, deliveries and cursors."""
+
+    url: Annotated[str, _knob("sqlite:///path; relative paths start at the current folder.")] = ""
+    keep: Annotated[
+        Duration, _knob("How long events, attempts and duplicates' keys are kept once everything about them is final.")
+    ] = Duration(90 * 86_400)
+    rejects: Annotated[int, _knob("How many refused requests are kept.")] = 10_000
+
+
+class Shared(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Limits, breakers and tokens."""
+
+    url: Annotated[Literal["memory://"], _knob("Where processes meet; in process for the embedded profile.")] = (
+        "memory://"
+    )
+
+
+class Vault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Keys."""
+
+    url: Annotated[str, _knob("file:///path of the key file, made on first start with mode 0600.")] = ""
+    suite: Annotated[Literal["aes"], _knob("AES-256-GCM.")] = "aes"
+
+
+Treatment = Literal["clear", "mask", "drop"]
+
+
+class Grants(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What an endpoint sees, per sensitivity class. Defaults lean to less."""
+
+    identity: Annotated[Treatment, _knob("Names, national ids, birthdays.")] = "mask"
+    contact: Annotated[Treatment, _knob("Phones, e-mails, addresses, partner ids, what was said.")] = "mask"
+    health: Annotated[Treatment, _knob("Anything clinical.")] = "drop"
+    finance: Annotated[Treatment, _knob("Bank and tax numbers.")] = "drop"
+
+
+class Endpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A subscriber."""
+
+    url: Annotated[str, _knob("Where events are posted.")]
+    events: Annotated[tuple[str, ...], _knob('Event types; "order.*" and "*" are allowed.')] = ("*",)
+    secret: Annotated[Secret | None, _knob("whsec_…; made and shown once when absent.")] = None
+    previous_secret: Annotated[Secret | None, _knob("Signs too while subscribers move to the new secret.")] = None
+    ordered: Annotated[Literal["subject", "none"], _knob("Whether one subject's events wait for each other.")] = (
+        "subject"
+    )
+    timeout: Annotated[Duration, _knob("How long one attempt may take.")] = Duration(15)
+    concurrency: Annotated[int, _knob("Attempts under way at once.")] = 32
+    retries: Annotated[tuple[Duration, ...], _knob("The wait before each attempt; the first is before the first.")] = ()
+    allow_private: Annotated[bool, _knob("Whether private and special addresses may be posted to.")] = False
+    headers: Annotated[dict[str, str], _knob("Sent with every attempt.")] = {}
+    grants: Annotated[Grants, _knob("What this endpoint sees, per class.")] = Grants()
+
+
+class Account(msgspec.Struct, frozen=True, kw_only=True):
+    """What every account may set beside its connector's own options."""
+
+    connector: Annotated[str, _knob("Which connector; `gateway connectors` lists them.")]
+    api_base: Annotated[str | None, _knob("A fake or a proxy instead of the platform's address.")] = None
+    tolerance: Annotated[str, _knob('How far a signed timestamp may be off; "off" for replaying old captures.')] = "10m"
+    rate: Annotated[float, _knob("Requests per second this account may send in; 0 is no limit.")] = 0.0
+    burst: Annotated[float, _knob("How many at once; 0 is one second's worth.")] = 0.0
+    unit: Annotated[str | None, _knob("The org unit its records belong to.")] = None
+    timezone: Annotated[str | None, _knob("IANA zone of its times that name none; gateway.timezone when absent.")] = (
+        None
+    )
+    lane: Annotated[
+        Literal["live", "bulk"] | None, _knob("How urgent what it sends is; the topic decides when absent.")
+    ] = None
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The whole tree. ``accounts`` keep their connector's options as given; ``app`` types them by the card."""
+
+    gateway: Gateway = Gateway()
+    http: Http = Http()
+    journal: Journal = Journal()
+    store: Store = Store()
+    shared: Shared = Shared()
+    vault: Vault = Vault()
+    accounts: dict[str, dict[str, Any]] = {}
+    endpoints: dict[str, Endpoint] = {}
+
+
+COMMON = tuple(Account.__struct_fields__)
+
+
+# ---------------------------------------------------------------------- reading
+def load(
+    path: Path | None, *, environ: Mapping[str, str] | None = None, flags: Mapping[str, Any] | None = None
+) -> Settings:
+    """Settings from a file (or none), the environment and flags (dotted names). ConfigError names the place and the nearest known key."""
+    environ = os.environ if environ is None else environ
+    tree: dict[str, Any] = {}
+    place = "the environment"
+    if path is not None:
+        place = str(path)
+        tree = _toml(path)
+    for name, value in environ.items():
+        if name.startswith(ENV) and "__" in name:
+            _put(tree, [part.lower() for part in name.removeprefix(ENV).split("__")], value)
+    for name, value in (flags or {}).items():
+        if value is not None:
+            _put(tree, name.split("."), value)
+    _lint(tree, Settings, place, "")
+    settings: Settings = convert(tree, Settings, place)
+    return settings
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot be read: {error.strerror}", place=str(path)) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"is not TOML: {error}", place=str(path)) from error
+
+
+def _put(tree: dict[str, Any], path: Sequence[str], value: Any) -> None:
+    for part in path[:-1]:
+        tree = tree.setdefault(part, {})
+    tree[path[-1]] = value
+
+
+def _lint(tree: Mapping[str, Any], struct: Any, place: str, prefix: str) -> None:
+    fields = {field.encode_name: field for field in msgspec.structs.fields(struct)}
+    for key, value in tree.items():
+        name = f"{prefix}{key}"
+        field = fields.get(key)
+        if field is None:
+            raise unknown_key(key, fields, place=f"{place}: {name}")
+        kind = bare(field.type)
+        if get_origin(kind) is dict and name == "endpoints":
+            for entry, part in value.items():
+                _lint(part, Endpoint, place, f"endpoints.{entry}.")
+        elif isinstance(kind, type) and issubclass(kind, msgspec.Struct) and isinstance(value, Mapping):
+            _lint(value, kind, place, f"{name}.")
+
+
+def unknown_key(key: str, known: Any, *, place: str) -> ConfigError:
+    """The error for a key nobody reads, with the nearest one that somebody does."""
+    near = difflib.get_close_matches(key, list(known), n=1)
+    return ConfigError(
+        f"unknown key {key!r}",
+        place=place,
+        remedy=f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}",
+    )
+
+
+def convert(tree: Any, kind: Any, place: str) -> Any:
+    """Plain TOML or text values as ``kind``; text from the environment is read as the field's type. ConfigError names the field."""
+    try:
+        return msgspec.convert(tree, kind, strict=False, dec_hook=_read)
+    except msgspec.ValidationError as error:
+        text = str(error)
+        where = re.search(r"`\$\.?([^`]*)`", text)
+        raise ConfigError(text.partition(" - at")[0], place=f"{place}: {where.group(1)}" if where else place) from error
+
+
+def bare(kind: Any) -> Any:
+    """A type without its sentence."""
+    return get_args(kind)[0] if get_origin(kind) is Annotated else kind
+
+
+_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400}
+_SIZES = {"": 1, "b": 1, "kib": 1024, "mib": 1024**2, "gib": 1024**3, "kb": 1000, "mb": 1000**2, "gb": 1000**3}
+
+
+def duration(text: str) -> float:
+    """Seconds of ``"10m"`` and the like; ValueError otherwise."""
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?\s*", text)
+    if not found:
+        raise ValueError(f"{text!r} is not a duration such as 30s, 10m, 2h or 7d")
+    return float(found[1]) * _UNITS[found[2] or "s"]
+
+
+def _size(text: str) -> int:
+    found = re.fullmatch(r"\s*(\d+)\s*([kmg]?i?b)?\s*", text.lower())
+    if not found or (found[2] or "") not in _SIZES:
+        raise ValueError(f"{text!r} is not a size such as 64KiB or 8MiB")
+    return int(found[1]) * _SIZES[found[2] or ""]
+
+
+def _read(kind: type, value: Any) -> Any:
+    if kind is Duration:
+        return Duration(duration(value) if isinstance(value, str) else float(value))
+    if kind is Size:
+        return Size(_size(value) if isinstance(value, str) else int(value))
+    if kind is Path:
+        return Path(value)
+    if kind is Secret:
+        return secret(value)
+    raise NotImplementedError
+
+
+def secret(reference: Any) -> Secret:
+    """The secret that ``env:NAME`` or ``file:/path`` refers to; any other text is the secret itself. ValueError when it is not there."""
+    if not isinstance(reference, str):
+        raise ValueError("a secret is env:NAME, file:/path or text")
+    if reference.startswith("env:"):
+        name = reference[4:]
+        if name not in os.environ:
+            raise ValueError(f"environment variable {name} is not set")
+        return Secret(os.environ[name])
+    if reference.startswith("file:"):
+        try:
+            return Secret(Path(reference[5:]).read_text(encoding="utf-8").strip())
+        except OSError as error:
+            raise ValueError(f"{reference[5:]} cannot be read: {error.strerror}") from error
+    return Secret(reference)
+
+
+def is_plain(reference: Any) -> bool:
+    """Whether a secret stands in the config itself, which deserves a warning."""
+    return isinstance(reference, str) and not reference.startswith(("env:", "file:"))
+
+
+# ---------------------------------------------------------------------- showing
+def shown(value: Any) -> Any:
+    """Settings as plain data with secrets masked."""
+    if isinstance(value, msgspec.Struct):
+        return {name: shown(getattr(value, name)) for name in value.__struct_fields__}
+    if isinstance(value, Secret):
+        return MASK
+    if isinstance(value, Mapping):
+        return {str(name): shown(part) for name, part in value.items()}
+    if isinstance(value, (tuple, list)):
+        return [shown(part) for part in value]
+    if isinstance(value, Path):
+        return str(value)
+    return value
+
+
+def path_of(url: str, default: Path) -> Path:
+    """The file of ``sqlite:///…`` or ``file:///…``: three slashes and a relative path, four and an absolute one; ``default`` when empty."""
+    if not url:
+        return default
+    scheme, found, rest = url.partition(":///")
+    if not found or scheme not in ("sqlite", "file"):
+        raise ConfigError(
+            f"{scheme or url!r} is not a way this gateway has", remedy="use sqlite:///path or file:///path"
+        )
+    return Path(rest)
