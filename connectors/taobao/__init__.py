@@ -29,7 +29,7 @@ CARD = Card(
         "lifecycle_key": trade.lifecycle_key,
         "payment": trade.payment,
         "fulfilment": trade.fulfilment,
-        "aftersale": trade.aftersale,
+        "case_in_charge": trade.case_in_charge,
         "case_kind": trade.case_kind,
         "payable": trade.payable,
         "paid": trade.paid,

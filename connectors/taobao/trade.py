@@ -1,9 +1,11 @@
 """From TOP's trade and refund objects to plain data, and the decisions about them that a table cannot express. Pure.
 
-The data of a snapshot (topics ``trade`` and ``refund``) is TOP's own object with every number as its text, and beside it
+The data of a snapshot (topics ``trade`` and ``refund``) is TOP's own object with every number as its text and every time with its zone, and beside it
 
-``orders.order``  always a list            ``cases``    every known refund case of the trade, ``line`` ones filled from the lines
-``as_of``         newest ``modified``      ``parcels``  ``{invoice_no, logistics_company}``, each once
+``orders.order``  always a list
+``cases``         the refund cases: as read, then as lines tell of them (``refund_id``, ``oid``, ``status``)
+``as_of``         the newest ``modified`` of the trade and its cases
+``parcels``       ``{invoice_no, logistics_company}``, each number once
 """
 
 from collections.abc import Mapping, Sequence
@@ -43,16 +45,18 @@ _FULFILMENT = {
     "TRADE_FINISHED": "delivered",
 }
 _SHIPPED = frozenset({"partially_shipped", "shipped", "delivered"})
-CASE_STATES = {
-    "WAIT_SELLER_AGREE": "open",
-    "WAIT_BUYER_RETURN_GOODS": "approved",
-    "WAIT_SELLER_CONFIRM_GOODS": "approved",
-    "SELLER_REFUSE_BUYER": "rejected",
-    "CLOSED": "withdrawn",
-    "SUCCESS": "completed",
-}
-# The case that asks most of the shop names the axis; an unknown one before all, so that a person looks.
-_URGENCY = ("unknown", "open", "approved", "rejected", "completed", "withdrawn")
+# Of several cases the one that asks most of the shop names the axis.
+_URGENCY = (
+    "WAIT_SELLER_AGREE",
+    "WAIT_SELLER_CONFIRM_GOODS",
+    "WAIT_BUYER_RETURN_GOODS",
+    "SELLER_REFUSE_BUYER",
+    "SUCCESS",
+    "CLOSED",
+    "NO_REFUND",
+)
+# TOP's naive times are GMT+8 wherever the account says it lives.
+_TIMES = ("created", "pay_time", "modified", "consign_time", "end_time")
 
 
 # ------------------------------------------------------------------ decode
@@ -85,12 +89,12 @@ def trade_data(payload: bytes) -> Data:
     if not tid:
         raise PayloadError("a trade without tid")
     return {
-        **trade,
+        **_zoned(trade),
         "tid": tid,
         "orders": {"order": lines},
-        "cases": cases_of(lines, refunds),
+        "cases": cases_of(lines, [_zoned(refund) for refund in refunds]),
         "parcels": _parcels(lines),
-        "as_of": newest(trade, refunds),
+        "as_of": _zone(newest(trade, refunds)),
     }
 
 
@@ -99,6 +103,7 @@ def refund_data(payload: bytes) -> Data:
     refund = _object(read_json(payload))
     if not text(refund, "tid") or not text(refund, "refund_id"):
         raise PayloadError("a refund without tid or refund_id")
+    refund = _zoned(refund)
     return {**refund, "cases": [refund], "orders": {"order": []}, "as_of": text(refund, "modified")}
 
 
@@ -130,6 +135,14 @@ def cases_of(lines: Sequence[Data], refunds: Sequence[Data]) -> list[Data]:
         known.add(key)
         cases.append({"refund_id": key, "oid": text(line, "oid"), "status": text(line, "refund_status")})
     return cases
+
+
+def _zoned(data: Data) -> Data:
+    return {**data, **{key: _zone(text(data, key)) for key in _TIMES if data.get(key)}}
+
+
+def _zone(time: str) -> str:
+    return f"{time}+08:00" if time else ""
 
 
 def _parcels(lines: Sequence[Data]) -> list[Data]:
@@ -202,14 +215,15 @@ def fulfilment(data: Data, _context: object = None) -> str:
     return reached
 
 
-def aftersale(data: Data, _context: object = None) -> str:
-    """The aftersale axis: the most urgent of all cases."""
-    # A line's own refund_status counts where its case could not be read or is not named.
+def case_in_charge(data: Data, _context: object = None) -> str:
+    """The refund status that the aftersale axis stands for: an unknown one before all, so that a person looks, else the most urgent."""
     told = {text(case, "oid") for case in data.get("cases", [])}
     states = [text(case, "status") for case in data.get("cases", [])]
+    # A line's own refund_status counts where no case tells of it.
     states += [text(line, "refund_status") for line in lines_of(data) if text(line, "oid") not in told]
-    found = {CASE_STATES.get(state, "unknown") for state in states if state not in _NO_REFUND}
-    return next((state for state in _URGENCY if state in found), "none")
+    found = {state for state in states if state not in _NO_REFUND}
+    unknown = sorted(found.difference(_URGENCY))
+    return next((state for state in (*unknown, *_URGENCY) if state in found), "NO_REFUND")
 
 
 def case_kind(data: Data, _context: object = None) -> str | None:
