@@ -4,14 +4,28 @@ A mapping is YAML, strict, one file per connector and topic (``mappings/<connect
 (``<stem>.cases.yaml``). The language and its converters are described in ``mappings/README.md``.
 """
 
+from collections.abc import Callable
 from collections.abc import Mapping as MappingOf
+from datetime import datetime
+from pathlib import Path, PurePath
 from typing import Any
 
 import msgspec
+from msgspec import UNSET
 
+from gateway import conversion, fields, mapfile, paths, shapes
+from gateway.clock import instant
+from gateway.errors import MappingError
+from gateway.masks import is_masked
+from gateway.model.appointment import Appointment
 from gateway.model.customer import Customer
 from gateway.model.identity import Assertion
+from gateway.model.interaction import Interaction
+from gateway.model.order import Order
+from gateway.model.organisation import Staff, Unit
 from gateway.model.record import Record
+from gateway.model.relationship import Relationship
+from gateway.model.stock import StockLevel
 
 
 class Context(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,7 +63,247 @@ class Mapped(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Program(msgspec.Struct, frozen=True, kw_only=True):
-    """A compiled mapping. ``name`` is ``<connector>/<stem>@<version>``."""
+    """A compiled mapping. ``name`` is ``<connector>/<stem>@<version>``.
+
+    ``run`` takes decoded data (str, int, bool, None, list, dict) and gives one Mapped per record it asserts, in the file's order. It raises
+    ValueRefused for what cannot be converted and PayloadError for nothing else; it keeps no state and may run in any thread.
+    """
 
     name: str
-    run: Any
+    run: Callable[[Any, Context], tuple[Mapped, ...]]
+
+
+RECORDS: MappingOf[str, type[Record]] = {
+    "order": Order,
+    "customer": Customer,
+    "interaction": Interaction,
+    "appointment": Appointment,
+    "relationship": Relationship,
+    "unit": Unit,
+    "staff": Staff,
+    "stock": StockLevel,
+}
+# What only the pipeline may say: ids, whose it is, and how a customer lives and dies.
+_FILLED = frozenset({"id", "account", "customer", "merged_into", "provenance"})
+_TOP_KEYS = ("version", "connector", "topic", "emit", "tables")
+_EMIT_KEYS = ("record", "each", "when", "time", "version", "fields", "identities", "customer")
+_IDENTITY_KEYS = ("namespace", "each", "when", "scope", "value", "verified", "retired")
+
+
+# ------------------------------------------------------------------ a file
+def load(folder: Path, connector: str, stem: str, calls: MappingOf[str, Callable[..., Any]]) -> Program:
+    """The mapping ``<folder>/<connector>/<stem>.yaml``, with the shared tables of ``<folder>/tables``.
+
+    MappingError names file:line:field; a file that is not there is one too.
+    """
+    place = f"{folder.name}/{connector}/{stem}.yaml"
+    try:
+        text = (folder / connector / f"{stem}.yaml").read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise MappingError(f"cannot be read: {type(error).__name__}", place=place) from None
+    program = compile_text(text, place=place, calls=calls, tables=load_tables(folder))
+    if not program.name.startswith(f"{connector}/"):
+        raise MappingError(f"it says it is of {program.name.partition('/')[0]!r}", place=place)
+    return program
+
+
+def load_tables(folder: Path) -> dict[str, mapfile.Piece]:
+    """The shared tables, ``<folder>/tables/*.yaml``, by stem: each file is one map of raw text → canonical value."""
+    files = sorted((folder / "tables").glob("*.yaml"))
+    return {
+        file.stem: mapfile.read(file.read_text(encoding="utf-8"), f"{folder.name}/tables/{file.name}") for file in files
+    }
+
+
+def compile_text(
+    text: str, *, place: str, calls: MappingOf[str, Callable[..., Any]] = {}, tables: MappingOf[str, mapfile.Piece] = {}
+) -> Program:
+    """A mapping from its text. ``place`` is the file's name for errors, and its stem names the program.
+
+    ``calls`` are the connector's functions by name, with or without ``<connector>.``; ``tables`` the shared ones (``load_tables``).
+    """
+    top = mapfile.read(text, place)
+    keys = top.keys(_TOP_KEYS, required=("version", "connector", "emit"))
+    connector = keys["connector"].text()
+    own = dict(keys["tables"].items()) if "tables" in keys else {}
+    names = conversion.Names(connector=connector, calls=calls, tables={**tables, **own})
+    emits = [_compile_emit(piece, names) for piece in keys["emit"].members()]
+    stem = PurePath(place).stem
+
+    def run(data: Any, context: Context) -> tuple[Mapped, ...]:
+        state = conversion.Run(data, context)
+        return tuple(mapped for emit in emits for mapped in emit(data, state))
+
+    return Program(name=f"{connector}/{stem}@{keys['version'].number()}", run=run)
+
+
+# ------------------------------------------------------------------ one record
+class _Emit(msgspec.Struct, frozen=True, kw_only=True):
+    """What an item of ``emit`` was compiled to."""
+
+    kind: str
+    struct: type[Record]
+    parts: tuple[fields.Part, ...]
+    when: fields.Read | None
+    each: fields.Read | None
+    time: fields.Read | None
+    version: fields.Read | None
+    identities: tuple[fields.Read, ...]
+    customer: fields.Read | None
+    given: frozenset[str]
+
+
+def _compile_emit(piece: mapfile.Piece, names: conversion.Names) -> Callable[[Any, conversion.Run], list[Mapped]]:
+    keys = piece.keys(_EMIT_KEYS, required=("record", "fields"))
+    kind = keys["record"].choice(RECORDS)
+    struct = RECORDS[kind]
+    plan = conversion.Plan(names=names, name="")
+    known = shapes.targets(struct)
+    parts = fields.compile_parts(keys["fields"], struct, plan, filled=_FILLED, key="external_id")
+    if kind == "customer" and "customer" in keys:
+        raise keys["customer"].fault("the record is the customer")
+    emit = _Emit(
+        kind=kind,
+        struct=struct,
+        parts=parts,
+        when=fields.source(keys["when"]).read if "when" in keys else None,
+        each=fields.source(keys["each"]).read if "each" in keys else None,
+        time=_side(keys.get("time"), known["updated_at"], msgspec.structs.replace(plan, noted=True)),
+        version=_side(keys.get("version"), known["source_version"], plan),
+        identities=_compile_identities(keys["identities"], names) if "identities" in keys else (),
+        customer=_compile_customer(keys["customer"], names) if "customer" in keys else None,
+        given=frozenset(part.name for part in parts),
+    )
+    return lambda data, run: _emit(emit, data, run)
+
+
+def _side(piece: mapfile.Piece | None, target: shapes.Target, plan: conversion.Plan) -> fields.Read | None:
+    return fields.compile_field(piece, target, plan).read if piece else None
+
+
+def _emit(emit: _Emit, data: Any, run: conversion.Run) -> list[Mapped]:
+    if emit.each is None:
+        items = [data]
+    else:
+        found = fields.members(emit.each(data, run))
+        items = found if type(found) is list else []
+    return [_map(emit, item, run) for item in items if emit.when is None or paths.holds(emit.when(item, run))]
+
+
+def _map(emit: _Emit, data: Any, run: conversion.Run) -> Mapped:
+    run.unknowns = []
+    kwargs: dict[str, Any] = {}
+    for name, read, _constant in emit.parts:
+        value = read(data, run)
+        if value is not UNSET:
+            kwargs[name] = value
+    time, version = _fill(emit, kwargs, data, run)
+    customer = emit.customer(data, run) if emit.customer else None
+    return Mapped(
+        kind=emit.kind,
+        record=emit.struct(**kwargs),
+        identities=tuple(claim for read in emit.identities for claim in read(data, run)) if emit.identities else (),
+        customer=customer,
+        source_time=time,
+        source_version=version,
+        unknowns=tuple(Unknown(field, raw) for field, raw in run.unknowns) if run.unknowns else (),
+    )
+
+
+def _fill(emit: _Emit, kwargs: dict[str, Any], data: Any, run: conversion.Run) -> tuple[int | None, int | None]:
+    """Add what the file need not say: account, unit, source time and version, and the raw text of an unknown status."""
+    given = emit.given
+    if emit.kind != "customer":
+        kwargs["account"] = run.context.account
+    if run.context.unit is not None and "unit" not in given:
+        kwargs["unit"] = run.context.unit
+    for field, raw in run.unknowns:
+        twin = _TWINS.get((emit.kind, field))
+        if twin and twin not in given:
+            kwargs.setdefault(twin, raw)
+    when = emit.time(data, run) if emit.time else None
+    version = emit.version(data, run) if emit.version else None
+    if isinstance(when, datetime):
+        if "updated_at" not in given:
+            kwargs["updated_at"] = when
+        if "source_time_raw" not in given:
+            kwargs["source_time_raw"] = str(run.raw)
+    if isinstance(version, int) and "source_version" not in given:
+        kwargs["source_version"] = version
+    return (instant(when) if isinstance(when, datetime) else None, version if isinstance(version, int) else None)
+
+
+# Where a record keeps the source's own word beside an enum.
+_TWINS: MappingOf[tuple[str, str], str] = {
+    **{("order", axis): "raw_status" for axis in ("lifecycle", "payment", "fulfilment", "aftersale")},
+    ("appointment", "status"): "raw_status",
+    ("interaction", "type"): "raw_type",
+    ("relationship", "state"): "raw_state",
+}
+
+
+# ------------------------------------------------------------------ whose it is
+_TEXT = shapes.Target(name="value", kind=shapes.Kind.TEXT, type=str, nullable=True)
+_FLAG = shapes.Target(name="verified", kind=shapes.Kind.BOOL, type=bool)
+
+
+def _compile_customer(piece: mapfile.Piece, names: conversion.Names) -> fields.Read:
+    parts = fields.compile_parts(piece, Customer, conversion.Plan(names=names, name="customer"), filled=_FILLED)
+    build = fields.maker(parts, Customer)
+
+    def read(data: Any, run: conversion.Run) -> Any:
+        found = build(data, run)
+        return None if found is UNSET else found
+
+    return read
+
+
+def _compile_identities(piece: mapfile.Piece, names: conversion.Names) -> tuple[fields.Read, ...]:
+    return tuple(_compile_identity(member, names) for member in piece.members())
+
+
+def _compile_identity(piece: mapfile.Piece, names: conversion.Names) -> fields.Read:
+    keys = piece.keys(_IDENTITY_KEYS, required=("namespace", "value"))
+    namespace = keys["namespace"].text()
+    plan = conversion.Plan(names=names, name=f"identities.{namespace}", own=True)
+    _check_converter(namespace, keys["value"])
+    value = fields.compile_field(keys["value"], _TEXT, plan).read
+    scope = _side(keys.get("scope"), _TEXT, plan)
+    verified = _side(keys.get("verified"), _FLAG, plan)
+    retired = _side(keys.get("retired"), _FLAG, plan)
+    when = fields.source(keys["when"]).read if "when" in keys else None
+
+    def claim(data: Any, run: conversion.Run) -> Assertion | None:
+        if when is not None and not paths.holds(when(data, run)):
+            return None
+        found = value(data, run)
+        within = scope(data, run) if scope else ""
+        if not found or found is UNSET or within is UNSET or within is None or is_masked(found):
+            return None
+        return Assertion(
+            namespace=namespace,
+            scope=within,
+            value=found,
+            verified=verified is not None and verified(data, run) is True,
+            retired=retired is not None and retired(data, run) is True,
+        )
+
+    if "each" not in keys:
+        return lambda data, run: [made] if (made := claim(data, run)) is not None else []
+    each = fields.source(keys["each"]).read
+    return lambda data, run: [made for item in _listed(each(data, run)) if (made := claim(item, run)) is not None]
+
+
+def _listed(found: Any) -> list[Any]:
+    items = fields.members(found)
+    return items if type(items) is list else []
+
+
+def _check_converter(namespace: str, piece: mapfile.Piece) -> None:
+    """Phones and e-mails are looked up by their one spelling: a key in another would find nobody."""
+    if namespace not in ("phone", "email"):
+        return
+    keys = dict(piece.items()) if piece.is_map else {}
+    named = keys["as"].value() if "as" in keys else []
+    if "call" not in keys and namespace not in named:
+        raise piece.fault(f"a {namespace} is read with as: {namespace}")

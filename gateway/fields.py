@@ -1,0 +1,389 @@
+"""One field of a mapping, compiled: from its YAML to a closure that reads it.
+
+A closure returns the canonical value, ``None`` (erase) or ``UNSET`` (the source does not say), or raises ValueRefused with the field's place.
+Everything that can be wrong with the YAML is found here, before anything runs.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+from msgspec import UNSET
+
+from gateway import clock, conversion, paths, shapes
+from gateway.conversion import Plan, Run, Step
+from gateway.converters import Refusal
+from gateway.errors import ValueRefused
+from gateway.mapfile import Piece, nearest
+from gateway.shapes import Kind, Target
+
+Read = Callable[[Any, Run], Any]
+Tail = Callable[[Any], Any]
+
+
+class Field(NamedTuple):
+    """A compiled field. A ``constant`` one says nothing about the data."""
+
+    read: Read
+    constant: bool = False
+
+
+class Source(NamedTuple):
+    """Where a raw value comes from. ``walk`` is set when the data at hand is all it takes."""
+
+    read: Read
+    walk: paths.Walk | None = None
+
+
+_SOURCES = ("path", "const", "option", "context")
+_KEYS = (*_SOURCES, "call", "as", "then", "table", "currency", "unit", "default", "required", "empty")
+_LIST_KEYS = ("each", "when", "fields", "required")
+_CONTEXT = ("account", "unit", "zone", "received_at")
+
+
+# ------------------------------------------------------------------ one field
+def compile_field(piece: Piece, target: Target, plan: Plan) -> Field:
+    """A field of any kind. MappingError when it does not fit ``target``."""
+    if target.kind is Kind.STRUCTS and (
+        piece.is_list or (piece.is_map and {"each", "fields"} & {name for name, _ in piece.items()})
+    ):
+        return _compile_list(piece, target, plan)
+    if not piece.is_map:
+        step = conversion.natural(piece, target)
+        return Field(_reader([source(piece)], step, _tail(piece, {}, target), piece.place, plan))
+    keys = piece.keys(_KEYS)
+    given = [name for name in _SOURCES if name in keys]
+    if len(given) > 1 or not (given or "call" in keys):
+        raise piece.fault(f"one source is needed ({', '.join(_SOURCES)} or call), not {len(given)}")
+    if given == ["const"] and not {"as", "table", "call"} & keys.keys():
+        return _constant(keys, target)
+    step = conversion.joined(conversion.steps(piece, keys, target, plan))
+    read = _reader(_sources(keys), step, _tail(piece, keys, target), piece.place, plan)
+    beside = keys.get("currency") or keys.get("unit")
+    return Field(_beside(read, source(beside)) if beside else read, constant=given == ["const"])
+
+
+def _constant(keys: Mapping[str, Piece], target: Target) -> Field:
+    value = conversion.constant(keys["const"], target)
+    for name in keys.keys() - {"const"}:
+        raise keys[name].fault("a constant needs nothing else")
+    return Field(lambda _data, _run: value, constant=True)
+
+
+def _beside(read: Read, other: Source) -> Read:
+    def both(data: Any, run: Run) -> Any:
+        found = other.read(data, run)
+        run.extra = None if found is UNSET else found
+        return read(data, run)
+
+    return both
+
+
+# ------------------------------------------------------------------ sources
+def source(piece: Piece) -> Source:
+    """A path. ``$`` and ``$.`` lead from the whole data, also inside ``each``."""
+    text = piece.text()
+    rooted = text == "$" or text.startswith(("$.", "$["))
+    try:
+        path = paths.compile_path((text[1:].removeprefix(".") or "@") if rooted else text)
+    except paths.PathFault as fault:
+        raise piece.fault(str(fault)) from None
+    walk = path.walk if path.plain else _guarded(path.walk, piece.place)
+    if rooted:
+        return Source(lambda _data, run: walk(run.root))
+    return Source(lambda data, _run: walk(data), walk)
+
+
+def _sources(keys: Mapping[str, Piece]) -> list[Source]:
+    if "path" in keys:
+        piece = keys["path"]
+        found = [source(member) for member in piece.members()] if piece.is_list else [source(piece)]
+        if not found:
+            raise piece.fault("a path is needed here")
+        return found
+    if "const" in keys:
+        value = keys["const"].value()
+        return [Source(lambda _data, _run: value)]
+    if "option" in keys:
+        option = keys["option"].text()
+        return [Source(lambda _data, run: run.context.options.get(option, UNSET))]
+    if "context" in keys:
+        return [Source(_from_context(keys["context"].choice(_CONTEXT)))]
+    return [Source(lambda data, _run: data, lambda data: data)]
+
+
+def _from_context(name: str) -> Read:
+    if name == "received_at":
+        return lambda _data, run: clock.moment(run.context.received_at)
+    return lambda _data, run: getattr(run.context, name)
+
+
+def _guarded(walk: paths.Walk, place: str) -> paths.Walk:
+    def guarded(data: Any) -> Any:
+        try:
+            return walk(data)
+        except paths.PathFault as fault:
+            raise ValueRefused(str(fault), place=place) from None
+
+    return guarded
+
+
+# ------------------------------------------------------------------ reading
+def _reader(sources: Sequence[Source], step: Step, tail: Tail, place: str, plan: Plan) -> Read:
+    """Of the sources the first that says something; ``tail`` decides when none does."""
+    if len(sources) == 1 and sources[0].walk and not plan.noted:
+        return (
+            _reader_with_run(sources[0].walk, step, tail, place)
+            if step.needs_run
+            else _reader_of_one(sources[0].walk, step, tail, place)
+        )
+    return _reader_of_many([source.read for source in sources], step, tail, place, noted=plan.noted)
+
+
+def _reader_of_one(walk: paths.Walk, step: Step, tail: Tail, place: str) -> Read:
+    apply = step.apply
+
+    def read(data: Any, _run: Run) -> Any:
+        value = walk(data)
+        if value is not UNSET and value is not None and value != "":
+            try:
+                value = apply(value)
+            except Refusal as refusal:
+                raise ValueRefused(str(refusal), place=place) from None
+            if value is not UNSET and value is not None and value != "":
+                return value
+        return tail(value)
+
+    return read
+
+
+def _reader_with_run(walk: paths.Walk, step: Step, tail: Tail, place: str) -> Read:
+    apply = step.apply
+
+    def read(data: Any, run: Run) -> Any:
+        value = walk(data)
+        if value is not UNSET and value is not None and value != "":
+            try:
+                value = apply(value, run)
+            except Refusal as refusal:
+                raise ValueRefused(str(refusal), place=place) from None
+            if value is not UNSET and value is not None and value != "":
+                return value
+        return tail(value)
+
+    return read
+
+
+def _reader_of_many(sources: Sequence[Read], step: Step, tail: Tail, place: str, *, noted: bool) -> Read:
+    apply, needs_run = step
+
+    def read(data: Any, run: Run) -> Any:
+        best: Any = UNSET
+        for look in sources:
+            raw = value = look(data, run)
+            if value is not UNSET and value is not None and value != "":
+                try:
+                    value = apply(value, run) if needs_run else apply(value)
+                except Refusal as refusal:
+                    raise ValueRefused(str(refusal), place=place) from None
+                if value is not UNSET and value is not None and value != "":
+                    run.raw = raw if noted else run.raw
+                    return value
+            best = value if best is UNSET else best
+        return tail(best)
+
+    return read
+
+
+def _tail(piece: Piece, keys: Mapping[str, Piece], target: Target) -> Tail:
+    """What becomes of null, "" and nothing: erase, default, refuse or leave unsaid, in this order."""
+    empty = _empty_erases(keys, target)
+    missing: Any = UNSET
+    if "default" in keys:
+        missing = conversion.constant(keys["default"], target)
+    required = "required" in keys and keys["required"].truth()
+    required = required or (target.required and missing is UNSET)
+    place = piece.place
+
+    def tail(value: Any) -> Any:
+        erased = value is None or (empty and value == "" and value is not UNSET)
+        if erased and target.nullable and not required:
+            return None
+        if required and missing is UNSET:
+            raise ValueRefused("a value is required and not there", place=place)
+        return missing
+
+    return tail
+
+
+def _empty_erases(keys: Mapping[str, Piece], target: Target) -> bool:
+    if "empty" not in keys:
+        return False
+    keys["empty"].choice(("erase",))
+    if not target.nullable:
+        raise keys["empty"].fault(f"{target.name} cannot be erased")
+    return True
+
+
+# ------------------------------------------------------------------ objects
+class Part(NamedTuple):
+    """A field of an object, under its canonical name."""
+
+    name: str
+    read: Read
+    constant: bool
+
+
+def compile_parts(
+    piece: Piece, struct: type[msgspec.Struct], plan: Plan, *, filled: frozenset[str] = frozenset(), key: str = ""
+) -> tuple[Part, ...]:
+    """The fields of an object by canonical name; a dotted name builds the object inside.
+
+    ``filled`` fields are not for mappings to say; the one named ``key``, where there is one, is needed in every object.
+    """
+    known = dict(shapes.targets(struct))
+    if key in known:
+        known[key] = msgspec.structs.replace(known[key], required=True)
+    parts = _parts(list(piece.items()), known, plan, filled)
+    given = {part.name for part in parts}
+    for target in known.values():
+        if target.required and target.name not in given:
+            raise piece.fault(f"{target.name!r} is missing here")
+    return parts
+
+
+def _parts(
+    entries: Sequence[tuple[str, Piece]], known: Mapping[str, Target], plan: Plan, filled: frozenset[str] = frozenset()
+) -> tuple[Part, ...]:
+    groups: dict[str, list[tuple[str, Piece]]] = {}
+    for name, piece in entries:
+        head, _, rest = name.partition(".")
+        if head not in known or head in filled:
+            fields = known.keys() - filled
+            raise piece.fault(
+                f"{head!r} is filled by the gateway" if head in filled else f"unknown field {head!r}",
+                nearest(head, fields),
+            )
+        groups.setdefault(head, []).append((rest, piece))
+    return tuple(_part(known[name], group, plan) for name, group in groups.items())
+
+
+def _part(target: Target, group: Sequence[tuple[str, Piece]], plan: Plan) -> Part:
+    below = msgspec.structs.replace(plan, name=f"{plan.name}.{target.name}".lstrip("."))
+    whole = [piece for rest, piece in group if not rest]
+    if whole and len(group) > 1:
+        raise whole[0].fault(f"{target.name} is given whole and in parts")
+    if whole:
+        field = compile_field(whole[0], target, below)
+        return Part(target.name, field.read, field.constant)
+    if target.kind is Kind.PAIRS:
+        return _pairs(target, group, below)
+    if target.of is None or target.kind in (Kind.ENUM, Kind.STRUCTS):
+        raise group[0][1].fault(f"{target.name} is {target.kind.value} and has no fields of its own")
+    return _inner(target, group, below)
+
+
+def _pairs(target: Target, group: Sequence[tuple[str, Piece]], plan: Plan) -> Part:
+    text = Target(name=target.name, kind=Kind.TEXT, type=str, nullable=True)
+    fields = [(name, compile_field(piece, text, plan)) for name, piece in group]
+
+    def read(data: Any, run: Run) -> Any:
+        found = {name: field.read(data, run) for name, field in fields}
+        return {name: value for name, value in found.items() if value is not UNSET and value is not None} or UNSET
+
+    return Part(target.name, read, all(field.constant for _, field in fields))
+
+
+def _inner(target: Target, group: Sequence[tuple[str, Piece]], plan: Plan) -> Part:
+    # An inner object without its required field is not there; in a list that is a refusal.
+    known = {name: msgspec.structs.replace(inner, required=False) for name, inner in shapes.targets(target.of).items()}
+    parts = _parts(group, known, plan)
+    needed = _needed(target.of, parts, group[0][1])
+    build, nullable = target.of, target.nullable
+
+    def read(data: Any, run: Run) -> Any:
+        kwargs, there = _gather(parts, data, run)
+        if not there or any(name not in kwargs for name in needed):
+            return None if nullable and kwargs and not any(v is not None for v in kwargs.values()) else UNSET
+        return build(**kwargs)
+
+    return Part(target.name, read, all(part.constant for part in parts))
+
+
+def _needed(struct: type[msgspec.Struct], parts: Sequence[Part], piece: Piece) -> tuple[str, ...]:
+    needed = tuple(target.name for target in shapes.targets(struct).values() if target.required)
+    given = {part.name for part in parts}
+    for name in needed:
+        if name not in given:
+            raise piece.fault(f"{name!r} is missing beside this")
+    return needed
+
+
+def _gather(parts: Sequence[Part], data: Any, run: Run) -> tuple[dict[str, Any], bool]:
+    """What the parts say, and whether any but constants says something. An object of constants only always does."""
+    kwargs: dict[str, Any] = {}
+    there = False
+    varying = False
+    for name, read, constant in parts:
+        varying = varying or not constant
+        value = read(data, run)
+        if value is not UNSET:
+            kwargs[name] = value
+            there = there or (value is not None and not constant)
+    return kwargs, there or not varying
+
+
+# ------------------------------------------------------------------ lists of objects
+def _compile_list(piece: Piece, target: Target, plan: Plan) -> Field:
+    if piece.is_list:
+        reads = [_compile_items(member, target, plan) for member in piece.members()]
+        return Field(lambda data, run: _chained(reads, data, run))
+    items = _compile_items(piece, target, plan)
+    keys = dict(piece.items())
+    tail = _tail(piece, {name: keys[name] for name in ("required",) if name in keys}, target)
+
+    def read(data: Any, run: Run) -> Any:
+        found = items(data, run)
+        return tail(found) if found is UNSET or found is None else tuple(found)
+
+    return Field(read)
+
+
+def _chained(reads: Sequence[Read], data: Any, run: Run) -> Any:
+    found = [items for items in (read(data, run) for read in reads) if items is not UNSET and items is not None]
+    return tuple(item for items in found for item in items) if any(found) else UNSET
+
+
+def _compile_items(piece: Piece, target: Target, plan: Plan) -> Read:
+    keys = piece.keys(_LIST_KEYS, required=("fields",))
+    make = maker(compile_parts(keys["fields"], target.of, plan), target.of)
+    when = source(keys["when"]).read if "when" in keys else None
+    each = source(keys["each"]).read if "each" in keys else None
+
+    def read(data: Any, run: Run) -> Any:
+        items = members(each(data, run)) if each else [data]
+        if items is UNSET or items is None:
+            return items
+        made = (make(item, run) for item in items if when is None or paths.holds(when(item, run)))
+        return [item for item in made if item is not UNSET]
+
+    return read
+
+
+def members(found: Any) -> Any:
+    """A list without its nulls; one value is a list of one, "" none. ``UNSET`` and None as they are."""
+    if found is UNSET or found is None:
+        return found
+    if type(found) is list:
+        return [item for item in found if item is not None]
+    return UNSET if found == "" else [found]
+
+
+def maker(parts: Sequence[Part], struct: type[msgspec.Struct]) -> Read:
+    """What builds the object, or is ``UNSET`` when nothing but constants is there."""
+
+    def make(data: Any, run: Run) -> Any:
+        kwargs, there = _gather(parts, data, run)
+        return struct(**kwargs) if there else UNSET
+
+    return make
