@@ -1,0 +1,1 @@
+"""Ways of keeping the promise of ``gateway.store``."""

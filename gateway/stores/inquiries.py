@@ -1,0 +1,116 @@
+"""What a person, a metric or a purge asks for. Not in a worker's way: reads run on the desk's connection, purges in small steps."""
+
+from functools import cache
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import bindparam
+
+from gateway.stores import shapes, tables
+from gateway.stores.forms import Form
+from gateway.stores.shapes import Shape
+from gateway.stores.tables import word
+
+_records, _events, _deliveries = tables.records, tables.events, tables.deliveries
+_most: sa.BindParameter[int] = bindparam("most")
+_open = _deliveries.c.state.in_([word("due"), word("leased"), word("waiting")])
+
+
+def _page(shape: Shape[Any], column: sa.ColumnElement[Any], *conditions: sa.ColumnElement[bool]) -> Form:
+    after = column > bindparam("after")
+    return Form(sa.select(*shape.columns).where(after, *conditions).order_by(column).limit(_most))
+
+
+_of_kind = _records.c.kind == bindparam("of")
+rows = _page(shapes.row, _records.c.id, _of_kind)
+rows_of = _page(shapes.row, _records.c.id, _of_kind, _records.c.customer == bindparam("whose"))
+live_edges = Form(
+    sa.select(*shapes.edge.columns)
+    .where(tables.edges.c.key == bindparam("of"), tables.edges.c.live == sa.literal_column("1"))
+    .order_by(tables.edges.c.customer)
+)
+_merges = sa.select(*shapes.merge.columns)
+merges = Form(
+    sa.union(
+        _merges.where(tables.merges.c.survivor == bindparam("of")),
+        _merges.where(tables.merges.c.loser == bindparam("of")),
+    ).order_by(sa.desc("at"), sa.desc("id"))
+)
+candidates = Form(
+    sa.select(*shapes.candidate.columns)
+    .where(tables.candidates.c.state == bindparam("in_state"))
+    .order_by(tables.candidates.c.id)
+    .limit(_most)
+)
+events = _page(shapes.event, _events.c.number)
+events_of = _page(shapes.event, _events.c.number, _events.c.subject == bindparam("of"))
+attempts = Form(
+    sa.select(*shapes.attempt.columns)
+    .where(tables.attempts.c.delivery == bindparam("of"))
+    .order_by(tables.attempts.c.at, tables.attempts.c.id)
+)
+dead_letters = _page(shapes.dead_letter, tables.dead_letters.c.id, tables.dead_letters.c.state == bindparam("in_state"))
+
+
+@cache
+def deliveries(*, done: bool | None, endpoint: bool, event: bool) -> Form:
+    """By id, as many conditions as are asked for. ``done`` None is any state, False any single one but done."""
+    conditions: list[sa.ColumnElement[bool]] = []
+    if done is not None:
+        conditions.append(_deliveries.c.state == bindparam("in_state"))
+    if done is False:
+        conditions.append(tables.undone(_deliveries))
+    if endpoint:
+        conditions.append(_deliveries.c.endpoint == bindparam("to"))
+    if event:
+        conditions.append(_deliveries.c.event == bindparam("of"))
+    return _page(shapes.delivery, _deliveries.c.id, *conditions)
+
+
+# ---------------------------------------------------------------------- counts
+tallies = Form(sa.select(tables.tallies.c.name, tables.tallies.c.amount))
+open_deliveries = Form(
+    sa.select(_deliveries.c.state, sa.func.count())
+    .where(tables.undone(_deliveries), _open)
+    .group_by(_deliveries.c.state)
+)
+oldest_first = Form(sa.select(sa.func.min(_deliveries.c.due)).where(tables.first(_deliveries)))
+oldest_again = Form(sa.select(sa.func.min(_deliveries.c.due)).where(tables.again(_deliveries)))
+
+
+def _count(table: sa.Table, *conditions: sa.ColumnElement[bool]) -> Form:
+    return Form(sa.select(sa.func.count()).select_from(table).where(*conditions))
+
+
+counts = {
+    "dead_letters": _count(tables.dead_letters, tables.dead_letters.c.state == word("open")),
+    "candidates": _count(tables.candidates, tables.candidates.c.state == word("open")),
+    "rejects": _count(tables.rejects),
+    "errands": _count(tables.errands),
+}
+
+
+# ---------------------------------------------------------------------- purge
+def _aged(column: sa.Column[Any]) -> tuple[Form, Form]:
+    """Where a step of ``most`` rows ends, and the deletion up to there: both walk the index of times."""
+    end = sa.select(column).where(column < bindparam("before")).order_by(column).limit(1).offset(_most)
+    return Form(end), Form(sa.delete(column.table).where(column < bindparam("before")))
+
+
+aged = [
+    _aged(column)
+    for column in (tables.seen.c.at, tables.attempts.c.at, tables.superseded.c.received, tables.rejects.c.at)
+]
+old_events = Form(
+    sa.select(_events.c.at, _events.c.number, _events.c.id)
+    .where(
+        _events.c.at < bindparam("before"),
+        sa.tuple_(_events.c.at, _events.c.number) > sa.tuple_(bindparam("from_at"), bindparam("from_number")),
+    )
+    .order_by(_events.c.at, _events.c.number)
+    .limit(_most)
+)
+_of_events = _deliveries.c.event.in_(bindparam("keys", expanding=True))
+still_open = Form(sa.select(_deliveries.c.event).where(_of_events, _open))
+drop_deliveries = Form(sa.delete(_deliveries).where(_of_events).returning(_deliveries.c.state))
+drop_events = Form(sa.delete(_events).where(_events.c.id.in_(bindparam("keys", expanding=True))))

@@ -1,0 +1,283 @@
+"""The store in a SQLite file of its own.
+
+One thread writes, one reads for the projector, one reads for people: a look never waits for a commit, nor a commit for a listing, and the
+event loop for neither. Several processes may open the file; a writer holds its lock for one batch.
+"""
+
+import sqlite3
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from gateway.clock import Clock
+from gateway.model.lane import Lane
+from gateway.store import (
+    Attempt,
+    Batch,
+    Candidate,
+    Claimed,
+    DeadLetter,
+    Delivery,
+    DeliveryState,
+    Edge,
+    Errand,
+    EventRow,
+    Found,
+    Merge,
+    PullState,
+    Reject,
+    Result,
+    Row,
+    Wants,
+)
+from gateway.stores import (
+    inquiries,
+    migrations,
+    shapes,
+    sqlite_connection,
+    sqlite_deliver,
+    sqlite_project,
+    sqlite_purge,
+    statements,
+)
+from gateway.stores.forms import Form, Rows
+from gateway.stores.shapes import Shape
+from gateway.stores.sqlite_connection import Line, snapshot, transaction
+
+
+def open_store(path: Path | str, *, clock: Clock, patience: float = 5.0) -> "SqliteStore":
+    """Open the file, made and migrated first where that is due. ``patience`` is how many seconds to wait for another writer.
+
+    StoreError when it cannot be opened, is no store, or is a newer gateway's.
+    """
+    path = Path(path)
+    sqlite_connection.create(path)
+    with sqlite_connection.translated(path):
+        writer = sqlite_connection.writer(path, patience=patience)
+        try:
+            if _revision(writer) != migrations.HEAD:
+                migrations.migrate(sa.URL.create("sqlite", database=str(path)))
+            readers = [sqlite_connection.reader(path, patience=patience) for _ in range(2)]
+        except BaseException:
+            writer.close()
+            raise
+    return SqliteStore(
+        writer=Line(writer, path, "store-write"),
+        reader=Line(readers[0], path, "store-look"),
+        desk=Line(readers[1], path, "store-desk"),
+        clock=clock,
+    )
+
+
+def _revision(connection: sqlite3.Connection) -> str | None:
+    if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'").fetchone():
+        return None
+    found = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+    return found[0] if found else None
+
+
+class SqliteStore:
+    """See ``gateway.store.Store``."""
+
+    def __init__(self, *, writer: Line, reader: Line, desk: Line, clock: Clock) -> None:
+        self._writer = writer
+        self._reader = reader
+        self._desk = desk
+        self._clock = clock
+
+    # ------------------------------------------------------------------ project
+    async def look(self, wants: Wants) -> Found:
+        """See ``Store.look``."""
+        return await self._reader.run(lambda connection: sqlite_project.look(connection, wants))
+
+    async def apply(self, batch: Batch) -> set[str]:
+        """See ``Store.apply``."""
+        return await self._writer.run(partial(sqlite_project.apply, batch=batch, now=self._clock.now()))
+
+    async def cursors(self) -> dict[tuple[Lane, int], int]:
+        """See ``Store.cursors``."""
+        rows = await self._reader.run(statements.cursors.run)
+        return {(Lane(lane), shard): position for lane, shard, position in rows}
+
+    # ------------------------------------------------------------------ deliver
+    async def claim(self, *, now: int, lease: int, claim: str, limit: int, retries: bool) -> Sequence[Claimed]:
+        """See ``Store.claim``."""
+        job = partial(sqlite_deliver.claim, now=now, lease=lease, claim=claim, limit=limit, retries=retries)
+        return await self._writer.run(job)
+
+    async def finish(self, results: Sequence[Result]) -> int:
+        """See ``Store.finish``."""
+        return await self._writer.run(partial(sqlite_deliver.finish, results=results))
+
+    async def release(self, *, now: int) -> int:
+        """See ``Store.release``."""
+        alone = await self._desk.run(sqlite_deliver.stranded)
+        return await self._writer.run(partial(sqlite_deliver.release, alone=alone, now=now))
+
+    async def disable(self, endpoint: str, *, cause: str, now: int) -> int:
+        """See ``Store.disable``."""
+        return await self._writer.run(partial(sqlite_deliver.disable, endpoint=endpoint, cause=cause, now=now))
+
+    async def enable(self, endpoint: str, *, now: int) -> None:  # noqa: ARG002 - the promise has it; here nothing is dated
+        """See ``Store.enable``."""
+        await self._writer.run(partial(sqlite_deliver.enable, endpoint=endpoint))
+
+    async def disabled(self) -> dict[str, str]:
+        """See ``Store.disabled``."""
+        return dict(await self._reader.run(statements.endpoints.run))
+
+    # ------------------------------------------------------------------ errands and pulls
+    async def errands(self, *, now: int, lease: int, limit: int) -> Sequence[Errand]:
+        """See ``Store.errands``."""
+        return await self._writer.run(partial(_take_errands, now=now, lease=lease, limit=limit))
+
+    async def settle(self, done: Sequence[Errand], again: Sequence[Errand]) -> None:
+        """See ``Store.settle``."""
+        await self._writer.run(partial(_settle, done=done, again=again, now=self._clock.now()))
+
+    async def pulls(self) -> Sequence[PullState]:
+        """See ``Store.pulls``."""
+        return await self._listed(shapes.pull, statements.pulls)
+
+    async def pulled(self, state: PullState, errands: Sequence[Errand] = ()) -> None:
+        """See ``Store.pulled``."""
+        await self._write(
+            (statements.put_pulls, shapes.pull.pack_all([state])), (statements.ask, shapes.errand.pack_all(errands))
+        )
+
+    # ------------------------------------------------------------------ what a person sees and settles
+    async def reject(self, rejects: Sequence[Reject], *, keep: int) -> None:
+        """See ``Store.reject``."""
+        await self._writer.run(partial(_reject, rejects=rejects, keep=keep))
+
+    async def dead_letters(self, *, state: str = "open", limit: int = 100, after: str = "") -> Sequence[DeadLetter]:
+        """See ``Store.dead_letters``."""
+        return await self._listed(shapes.dead_letter, inquiries.dead_letters, in_state=state, most=limit, after=after)
+
+    async def bury(self, dead: Sequence[DeadLetter]) -> None:
+        """See ``Store.bury``."""
+        await self._write((statements.put_dead_letters, shapes.dead_letter.pack_all(dead)))
+
+    async def rows(self, kind: str, *, limit: int, after: str = "", customer: str | None = None) -> Sequence[Row]:
+        """See ``Store.rows``."""
+        if customer is None:
+            return await self._listed(shapes.row, inquiries.rows, of=kind, most=limit, after=after)
+        return await self._listed(shapes.row, inquiries.rows_of, of=kind, whose=customer, most=limit, after=after)
+
+    async def edges(self, key: bytes) -> Sequence[Edge]:
+        """See ``Store.edges``."""
+        return await self._listed(shapes.edge, inquiries.live_edges, of=key)
+
+    async def merges(self, customer: str) -> Sequence[Merge]:
+        """See ``Store.merges``."""
+        return await self._listed(shapes.merge, inquiries.merges, of=customer)
+
+    async def unmerge(self, merge: Merge, batch: Batch) -> None:
+        """See ``Store.unmerge``."""
+        await self._writer.run(partial(sqlite_project.unmerge, merge=merge, batch=batch, now=self._clock.now()))
+
+    async def candidates(self, *, state: str = "open", limit: int = 100) -> Sequence[Candidate]:
+        """See ``Store.candidates``."""
+        return await self._listed(shapes.candidate, inquiries.candidates, in_state=state, most=limit)
+
+    async def events(self, *, after: int = 0, limit: int = 100, subject: str | None = None) -> Sequence[EventRow]:
+        """See ``Store.events``."""
+        if subject is None:
+            return await self._listed(shapes.event, inquiries.events, after=after, most=limit)
+        return await self._listed(shapes.event, inquiries.events_of, after=after, most=limit, of=subject)
+
+    async def deliveries(
+        self,
+        *,
+        state: DeliveryState | None = None,
+        endpoint: str | None = None,
+        event: str | None = None,
+        limit: int = 100,
+        after: str = "",
+    ) -> Sequence[Delivery]:
+        """See ``Store.deliveries``."""
+        asked = {"in_state": state.value if state else None, "to": endpoint, "of": event}
+        form = inquiries.deliveries(
+            done=None if state is None else state is DeliveryState.DONE,
+            endpoint=endpoint is not None,
+            event=event is not None,
+        )
+        given = {name: value for name, value in asked.items() if value is not None}
+        return await self._listed(shapes.delivery, form, most=limit, after=after, **given)
+
+    async def attempts(self, delivery: str) -> Sequence[Attempt]:
+        """See ``Store.attempts``."""
+        return await self._listed(shapes.attempt, inquiries.attempts, of=delivery)
+
+    async def revive(self, deliveries: Sequence[str], *, now: int) -> int:
+        """See ``Store.revive``."""
+        return await self._writer.run(partial(sqlite_deliver.revive, deliveries=deliveries, now=now))
+
+    async def counts(self) -> dict[str, Any]:
+        """See ``Store.counts``."""
+        return await self._desk.run(_counts)
+
+    async def purge(self, *, before: int) -> int:
+        """See ``Store.purge``. In steps of ``sqlite_purge.STEP`` rows, each a transaction of its own."""
+        gone = 0
+        for forms in inquiries.aged:
+            more = True
+            while more:
+                some, more = await self._writer.run(partial(sqlite_purge.age, forms=forms, before=before))
+                gone += some
+        place: sqlite_purge.Place | None = sqlite_purge.Place()
+        while place is not None:
+            some, place = await self._writer.run(partial(sqlite_purge.events, place=place, before=before))
+            gone += some
+        return gone
+
+    async def close(self) -> None:
+        """See ``Store.close``."""
+        # The writer last: closing the last connection writes the log back and removes it.
+        for line in (self._desk, self._reader, self._writer):
+            await line.close()
+
+    async def _listed(self, shape: Shape[Any], form: Form, **values: Any) -> Sequence[Any]:
+        return await self._desk.run(lambda connection: shape.unpack_all(form.run(connection, **values)))
+
+    async def _write(self, *parts: tuple[Form, Rows]) -> None:
+        await self._writer.run(partial(_write, parts=parts))
+
+
+def _write(connection: sqlite3.Connection, parts: Sequence[tuple[Form, Rows]]) -> None:
+    with transaction(connection):
+        for form, rows in parts:
+            form.run(connection, rows)
+
+
+def _reject(connection: sqlite3.Connection, rejects: Sequence[Reject], *, keep: int) -> None:
+    with transaction(connection):
+        statements.put_rejects.run(connection, shapes.reject.pack_all(rejects))
+        statements.drop_rejects.run(connection, keep=keep)
+
+
+def _take_errands(connection: sqlite3.Connection, *, now: int, lease: int, limit: int) -> Sequence[Errand]:
+    if limit < 1 or not statements.due_errands.run(connection, now=now, most=1):
+        return ()
+    with transaction(connection):
+        found = statements.due_errands.run(connection, now=now, most=limit)
+        statements.lease_errands.run(connection, [row[0] for row in found], until=lease)
+    return shapes.errand.unpack_all(row[1:] for row in found)
+
+
+def _settle(connection: sqlite3.Connection, *, done: Sequence[Errand], again: Sequence[Errand], now: int) -> None:
+    ran = [(one.account, one.topic, one.hash, one.asked) for one in done]
+    later = [(one.account, one.topic, one.hash, one.due, one.tries, one.cause) for one in again]
+    with transaction(connection):
+        statements.ask_again.run(connection, ran, now=now)
+        statements.forget_errands.run(connection, ran)
+        statements.postpone_errands.run(connection, later)
+
+
+def _counts(connection: sqlite3.Connection) -> dict[str, Any]:
+    with snapshot(connection):
+        figures = {name: form.run(connection)[0][0] for name, form in inquiries.counts.items()}
+        return {**figures, **sqlite_deliver.counts(connection)}
