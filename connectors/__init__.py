@@ -1,0 +1,1 @@
+"""One folder per partner; ``registry`` names them all."""

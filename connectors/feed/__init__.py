@@ -1,0 +1,26 @@
+"""The generic feed: whatever an ERP, OA, WMS, POS, web form, hotline or device can post or drop as a file."""
+
+from typing import cast
+
+from connectors.feed.intake import OTHER, Feed
+from connectors.feed.options import FeedOptions
+from gateway.connector import Account, Can, Card, Connector, Text, Tools, Topic
+
+
+def _open(account: Account, tools: Tools) -> Connector:
+    # Only the verbs that the card names are ever called.
+    return cast(Connector, Feed(account, tools))
+
+
+CARD = Card(
+    name="feed",
+    title=Text("通用数据接入（ERP、OA、WMS、POS、表单等）", "Generic feed (ERP, OA, WMS, POS, forms)"),
+    can=frozenset({Can.RECEIVE}),
+    options=FeedOptions,
+    topics=(
+        Topic(name="customer", title=Text("客户资料", "Customer"), mapping="customer"),
+        Topic(name="order", title=Text("订单", "Order"), mapping="order"),
+        Topic(name=OTHER, title=Text("自定义记录", "Record with a mapping of one's own")),
+    ),
+    open=_open,
+)

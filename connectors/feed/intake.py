@@ -1,0 +1,95 @@
+"""An opened feed account: one request in, its rows out."""
+
+from typing import Any
+
+from connectors.feed import answers, formats, protocol, rows
+from connectors.feed.options import ID_FIELDS, FeedOptions, stem
+from connectors.feed.protocol import Fault
+from connectors.feed.rows import Naming, Problem, Row, Rows
+from gateway.connector import Accepted, Account, Decoded, Inbound, Lane, Outcome, Reason, Request, Tools
+
+OTHER = "record"
+
+_MAX_KEY = 255
+
+
+class Feed:
+    """Keeps ``receive`` and ``decode``. What a row means is left to the account's mapping."""
+
+    def __init__(self, account: Account, _tools: Tools | None = None) -> None:
+        """ConfigError when the options do not add up: no secret, no id_path for a mapping of one's own, a path that is none."""
+        options: FeedOptions = account.options
+        self._stem = stem(account, options)
+        self._topic = self._stem if self._stem in ID_FIELDS else OTHER
+        self._check = protocol.check(account, options)
+        self._naming: Naming = rows.naming(account.name, self._topic, self._stem, options)
+        self._format = options.format
+        self._watched = bool(options.watch)
+
+    def receive(self, request: Request) -> Outcome:
+        """Every good row of a genuine request, whatever its neighbours are."""
+        fault = self._admit(request)
+        if fault is not None:
+            return answers.refuse(fault)
+        key = _idempotency_key(request)
+        if isinstance(key, Fault):
+            return answers.refuse(key)
+        lane = Lane.BULK if request.method == protocol.FILE else None
+        content_type = request.headers.get("content-type", "")
+        form = self._format if self._format != "auto" else formats.format_of(content_type, request.body)
+        found = formats.split(request.body, form, self._naming, formats.charset_of(content_type))
+        if isinstance(found, Fault):
+            return answers.refuse(found)
+        return self._outcome(found, key, lane)
+
+    def decode(self, topic: str, payload: bytes) -> Decoded:
+        """One row as plain data; fractions are decimal text. PayloadError when it is not one JSON object."""
+        data = rows.decode(payload)
+        if topic == "order":
+            _number_lines(data)
+        return Decoded(data=data, mapping=self._stem)
+
+    def _admit(self, request: Request) -> Fault | None:
+        if request.method == protocol.FILE:
+            # Both words are the files door's own; an HTTP method alone must not open it.
+            local = request.peer == protocol.FILE_PEER and self._watched
+            return None if local else Fault(Reason.METHOD, "only a watched directory hands over files")
+        if request.method != "POST":
+            return Fault(Reason.METHOD, "only POST is taken")
+        fault = self._check(request)
+        if fault is not None:
+            return fault
+        if request.headers.get("content-encoding", "identity").lower() != "identity":
+            return Fault(Reason.UNSUPPORTED, "send the body without a content encoding", "content-encoding")
+        return None
+
+    def _outcome(self, found: Rows, key: str, lane: Lane | None) -> Outcome:
+        admitted = [self._naming.admit(row, key, lane) if isinstance(row, Row) else row for row in found]
+        if len(admitted) == 1 and isinstance(admitted[0], Inbound):
+            return Accepted(events=(admitted[0],), reply=answers.NOTHING, settle=answers.settle_one)
+        events = tuple(one for one in admitted if isinstance(one, Inbound))
+        problems = [one for one in admitted if isinstance(one, Problem)]
+        if problems and not events:
+            return answers.refuse_all(problems)
+        return Accepted(events=events, reply=answers.NOTHING, settle=answers.settle(problems), problems=len(problems))
+
+
+def _idempotency_key(request: Request) -> str | Fault:
+    """``""`` without one. The IETF draft writes it as a quoted string; most senders leave the quotes off."""
+    key = request.headers.get("idempotency-key")
+    if key is None:
+        return ""
+    key = key.strip().removeprefix('"').removesuffix('"')
+    if not 0 < len(key) <= _MAX_KEY or not key.isascii() or not key.isprintable():
+        return Fault(Reason.MALFORMED, "must be 1 to 255 visible ASCII characters", "idempotency-key")
+    return key
+
+
+def _number_lines(data: dict[str, Any]) -> None:
+    """A line without a number is known by its place: lines are merged by number, and none of them may be lost."""
+    lines = data.get("lines")
+    if isinstance(lines, dict):
+        lines = data["lines"] = [lines]
+    for position, line in enumerate(lines if isinstance(lines, list) else (), 1):
+        if isinstance(line, dict):
+            line.setdefault("line_no", str(position))
