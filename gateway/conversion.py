@@ -200,7 +200,7 @@ def _check_extras(keys: Mapping[str, Piece], named: set[str]) -> None:
 
 
 def _converter(name: str, keys: Mapping[str, Piece], plan: Plan) -> Step:
-    convert = converters.own_phone if name == "phone" and plan.own else CONVERTERS[name].convert
+    convert: Callable[..., Any] = converters.own_phone if name == "phone" and plan.own else CONVERTERS[name].convert
     if CONVERTERS[name].zoned:
         return Step(lambda value, run: convert(value, run.zone), needs_run=True)
     if name in ("yuan", "fen") and "currency" in keys:

@@ -21,7 +21,7 @@ from gateway.masks import is_masked
 from gateway.model.values import Gender, Money, Quantity, Region
 
 
-class Refusal(ValueError):  # noqa: N818
+class Refusal(ValueError):
     """This raw value cannot be read. The text may be shown to anybody."""
 
 
@@ -379,7 +379,8 @@ _DISTRICT = re.compile(r"([^区县市旗]{1,12}(?:区|县|市|旗))")
 def region(raw: Any) -> Any:
     """A GB/T 2260 code, a list of names from province to district, or their text (``广东省 深圳市 南山区``, with or without gaps).
 
-    An object may name ``code``, ``province``, ``city`` and ``district``. Names are kept as the source writes them.
+    An object may name ``code``, ``province``, ``city`` and ``district``. Names are kept as the source writes them; a text that begins with
+    no province is ``UNSET``.
     """
     if isinstance(raw, dict):
         return _region({name: raw.get(name) for name in ("code", "province", "city", "district")})
@@ -401,7 +402,7 @@ def _region(parts: Mapping[str, Any]) -> Any:
 def _names(value: str) -> list[str | None]:
     found = _PROVINCE.match(value)
     if not found:
-        raise Refusal("not an administrative division")
+        return []
     province, rest = found.groups()
     municipal = province.removesuffix("市") in _MUNICIPAL
     found = _CITY.match(rest)

@@ -15,7 +15,7 @@ from msgspec import UNSET
 Walk = Callable[[Any], Any]
 
 
-class PathFault(ValueError):  # noqa: N818
+class PathFault(ValueError):
     """A path that cannot be compiled, or an expression that met data its functions do not take. Safe to show."""
 
 
