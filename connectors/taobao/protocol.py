@@ -184,7 +184,8 @@ class _Reader:
             if header == Header.CUSTOM:
                 name = self._counted() or ""
                 fields[name] = self._typed()
-            elif header == Header.STATUS_CODE:
+            # Twice is the sign of a wrong width: read in four bytes, a short status swallows the next header's type.
+            elif header == Header.STATUS_CODE and status is None:
                 status = self._integer(self._status)
             elif header == Header.STATUS_PHRASE:
                 phrase = self._counted()
