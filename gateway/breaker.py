@@ -26,7 +26,9 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Breaker(msgspec.Struct, frozen=True, kw_only=True):
-    """One circuit at one instant. ``until`` is when an open one may be probed, seconds."""
+    """One circuit at one instant. ``rest`` is how long it stays open, ``until`` when it may be probed (open) or when a probe that has
+    not reported back counts as lost (half-open), seconds. ``probing`` probes are out, ``passed`` came back well.
+    """
 
     state: State = State.CLOSED
     failures: int = 0
@@ -37,36 +39,43 @@ class Breaker(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def ask(breaker: Breaker, policy: Policy, now: float) -> tuple[Breaker, float]:
-    """May one call go through? The second value is 0.0 for yes, else the seconds to wait."""
+    """May one call go through? The second value is 0.0 for yes, else the seconds to wait.
+
+    A clock that went back makes nobody wait for longer than the rest.
+    """
     if breaker.state is State.CLOSED:
         return breaker, 0.0
-    if breaker.state is State.OPEN:
-        if now < breaker.until:
-            return breaker, breaker.until - now
-        breaker = msgspec.structs.replace(breaker, state=State.HALF_OPEN, probing=0, passed=0)
-    if breaker.probing >= policy.probes:
-        # A probe that never reported back (its process died) must not keep the circuit shut.
-        if now < breaker.until + breaker.rest:
-            return breaker, max(0.05, breaker.until + breaker.rest - now)
-        breaker = msgspec.structs.replace(breaker, probing=0, passed=0, until=now)
-    return msgspec.structs.replace(breaker, probing=breaker.probing + 1), 0.0
+    until = min(breaker.until, now + breaker.rest)
+    if breaker.state is State.HALF_OPEN and breaker.passed + breaker.probing < policy.probes:
+        return _probe(breaker, now), 0.0
+    if now < until:
+        # A probe that is out may close the circuit any moment: nobody is sent away for the whole of a long rest.
+        wait = until - now if breaker.state is State.OPEN else min(until - now, policy.rest)
+        return msgspec.structs.replace(breaker, until=until), wait
+    # A probe that never reported back (its process died) must not keep the circuit shut: the next one starts anew.
+    return _probe(msgspec.structs.replace(breaker, state=State.HALF_OPEN, probing=0, passed=0), now), 0.0
 
 
 def tell(breaker: Breaker, policy: Policy, *, ok: bool, now: float) -> Breaker:
-    """What became of a call that was let through."""
-    if ok:
-        if breaker.state is State.HALF_OPEN and breaker.passed + 1 < policy.probes:
-            return msgspec.structs.replace(breaker, passed=breaker.passed + 1)
-        return breaker if breaker.state is State.OPEN else Breaker()
+    """What became of a call that was let through. One that comes back while the circuit is open changes nothing."""
     if breaker.state is State.OPEN:
         return breaker
-    if breaker.state is State.HALF_OPEN:
-        rest = min(policy.longest, breaker.rest * 2)
-        return Breaker(state=State.OPEN, failures=breaker.failures + 1, until=now + rest, rest=rest)
+    if ok:
+        if breaker.state is State.CLOSED or breaker.passed + 1 >= policy.probes:
+            return Breaker()
+        return msgspec.structs.replace(breaker, probing=max(0, breaker.probing - 1), passed=breaker.passed + 1)
     failures = breaker.failures + 1
-    if failures < policy.trip:
-        return Breaker(failures=failures)
-    return Breaker(state=State.OPEN, failures=failures, until=now + policy.rest, rest=policy.rest)
+    if breaker.state is State.HALF_OPEN:
+        return _open(failures, min(max(policy.rest, policy.longest), breaker.rest * 2), now)
+    return _open(failures, policy.rest, now) if failures >= policy.trip else Breaker(failures=failures)
+
+
+def _probe(breaker: Breaker, now: float) -> Breaker:
+    return msgspec.structs.replace(breaker, probing=breaker.probing + 1, until=now + breaker.rest)
+
+
+def _open(failures: int, rest: float, now: float) -> Breaker:
+    return Breaker(state=State.OPEN, failures=failures, until=now + rest, rest=rest)
 
 
 class Breakers(Protocol):

@@ -1,0 +1,352 @@
+"""The journal in one SQLite file, for the profile that needs no servers.
+
+WAL with ``synchronous=FULL``: a COMMIT returns after ``fsync``. Whatever arrives while one commit is under way goes into the next one
+as a group, so that the cost of ``fsync`` is spread and no caller waits for more than two. One thread writes, one reads; several
+processes may append to one file. Each lane is a table, so that a cursor's read is a range scan; AUTOINCREMENT keeps a position from
+being given twice, even after a purge. There is one shard per lane.
+"""
+
+import asyncio
+import functools
+import sqlite3
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+from gateway.clock import Clock
+from gateway.errors import ConfigError, JournalError
+from gateway.journal import Draft, Entry, Receipt
+from gateway.model.lane import Lane
+
+T = TypeVar("T")
+
+REMEMBERED = 16_384
+"""How many written (account, dedupe) a door remembers, about 6 MiB."""
+
+_PATIENCE = 10.0
+_SHARD = 0
+_VERSION = 1
+_PURGE = 512
+_LARGEST = 128
+_COLUMNS = ("id", "account", "topic", "dedupe", "partition_key", "received_at", "payload")
+_NAMES = ", ".join(_COLUMNS)
+_SCHEMA = tuple(
+    statement
+    for lane in Lane
+    for statement in (
+        f"""CREATE TABLE {lane.value} (
+            position INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL, account TEXT NOT NULL, topic TEXT NOT NULL,
+            dedupe BLOB NOT NULL, partition_key BLOB NOT NULL, received_at INTEGER NOT NULL, payload BLOB NOT NULL)""",
+        f"CREATE INDEX {lane.value}_id ON {lane.value} (id)",
+    )
+)
+
+_Key = tuple[str, bytes]
+
+
+def _insert(lane: Lane, rows: int) -> str:
+    places = f"({', '.join('?' * len(_COLUMNS))})"
+    return f"INSERT INTO {lane.value} ({_NAMES}) VALUES {', '.join([places] * rows)}"  # noqa: S608 - names of ours only
+
+
+# Sizes are powers of two, so that a handful of prepared statements serves every group.
+_INSERTS = {lane: {1 << bit: _insert(lane, 1 << bit) for bit in range(_LARGEST.bit_length())} for lane in Lane}
+
+
+class _Group:
+    """What one commit writes, and who waits for it."""
+
+    __slots__ = ("fresh", "rows", "waiters")
+
+    def __init__(self) -> None:
+        self.rows: dict[Lane, list[tuple[Any, ...]]] = {}
+        self.fresh: list[tuple[_Key, str]] = []
+        self.waiters: list[asyncio.Future[None]] = []
+
+    def add(self, draft: Draft, key: _Key) -> None:
+        row = (
+            draft.id, draft.account, draft.topic, draft.dedupe, draft.partition, draft.received_at, draft.payload,
+        )  # fmt: skip
+        self.rows.setdefault(draft.lane, []).append(row)
+        self.fresh.append((key, draft.id))
+
+
+class SqliteJournal:
+    """See ``gateway.journal.Journal``. Belongs to one event loop at a time.
+
+    ``known`` covers what this process wrote lately or is writing; a duplicate of something under way waits for the same commit.
+    """
+
+    def __init__(self, path: Path, clock: Clock, *, remember: int = REMEMBERED) -> None:
+        self._path = path
+        self._clock = clock
+        self._remember = remember
+        self._known: OrderedDict[_Key, str] = OrderedDict()
+        self._flying: dict[_Key, tuple[_Group, str]] = {}
+        self._open = _Group()
+        self._busy = False
+        self._closed = False
+        self._idle: asyncio.Future[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._write_db = _connect(path, clock)
+        self._read_db = sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode=ro", uri=True, check_same_thread=False, isolation_level=None
+        )
+        self._writer = ThreadPoolExecutor(1, "journal-writer")
+        self._reader = ThreadPoolExecutor(1, "journal-reader")
+
+    async def append(self, drafts: Sequence[Draft]) -> Sequence[Receipt]:
+        """See ``Journal.append``."""
+        if self._closed:
+            raise JournalError("the journal is closed", place=str(self._path))
+        loop = self._loop = asyncio.get_running_loop()
+        groups: set[_Group] = set()
+        receipts = [self._accept(draft, groups) for draft in drafts]
+        if self._open.rows and not self._busy:
+            self._busy = True
+            # One turn of the loop later, so that everything that became ready with this caller shares the commit.
+            loop.call_soon(self._hand_over)
+        if groups:
+            await self._durable(groups, loop)
+        return receipts
+
+    def shards(self, lane: Lane) -> Sequence[int]:  # noqa: ARG002 - every lane has the one shard
+        """See ``Journal.shards``."""
+        return (_SHARD,)
+
+    async def read(self, lane: Lane, shard: int, after: int, limit: int) -> Sequence[Entry]:  # noqa: ARG002
+        """See ``Journal.read``."""
+        return await self._ask(lambda db: _read(db, lane, after, limit))
+
+    async def find(self, entry: str) -> Entry | None:
+        """See ``Journal.find``."""
+        return await self._ask(lambda db: _find(db, entry))
+
+    async def depth(self, lane: Lane, shard: int, after: int) -> tuple[int, int | None]:  # noqa: ARG002
+        """See ``Journal.depth``. Takes no longer for a long backlog; exact unless ``after`` lies below what a purge went through."""
+        return await self._ask(lambda db: _depth(db, lane, after))
+
+    async def purge(self, before: int, applied: dict[tuple[Lane, int], int]) -> int:
+        """See ``Journal.purge``. Goes from the oldest position up, in short transactions between appends, and stops where nothing is
+        old enough: entries behind ``_PURGE`` younger ones stay until those have aged."""
+        total = 0
+        for (lane, _), upto in applied.items():
+            forget = functools.partial(_forget, self._write_db, self._clock, lane, before, upto)
+            while gone := await self._run(self._writer, forget):
+                total += gone
+        return total
+
+    async def close(self) -> None:
+        """See ``Journal.close``."""
+        if self._closed:
+            return
+        self._closed = True
+        self._loop = asyncio.get_running_loop()
+        if self._busy:
+            self._idle = self._loop.create_future()
+            await self._idle
+        await self._loop.run_in_executor(self._reader, self._read_db.close)
+        # The last connection to close folds the log into the database.
+        await self._loop.run_in_executor(self._writer, self._write_db.close)
+        self._reader.shutdown()
+        self._writer.shutdown()
+
+    # ------------------------------------------------------------------ in the loop
+    def _accept(self, draft: Draft, groups: set[_Group]) -> Receipt:
+        key = (draft.account, draft.dedupe)
+        if earlier := self._known.get(key):
+            self._known.move_to_end(key)
+            return Receipt(id=earlier, known=True)
+        if flying := self._flying.get(key):
+            groups.add(flying[0])
+            return Receipt(id=flying[1], known=True)
+        self._open.add(draft, key)
+        self._flying[key] = (self._open, draft.id)
+        groups.add(self._open)
+        return Receipt(id=draft.id, known=False)
+
+    async def _durable(self, groups: set[_Group], loop: asyncio.AbstractEventLoop) -> None:
+        # A future of its own per caller: a caller that is cancelled must not take the others' commit with it.
+        waits = [loop.create_future() for _ in groups]
+        for group, wait in zip(groups, waits, strict=True):
+            group.waiters.append(wait)
+        if len(waits) == 1:
+            await waits[0]
+        else:
+            await asyncio.gather(*waits)
+
+    def _hand_over(self) -> None:
+        group, self._open = self._open, _Group()
+        written = self._writer.submit(self._commit, group.rows)
+        written.add_done_callback(lambda done: self._report(group, done))
+
+    def _report(self, group: _Group, done: Future[None]) -> None:
+        """Runs in the writer's thread."""
+        assert self._loop is not None
+        try:
+            self._loop.call_soon_threadsafe(self._committed, group, done)
+        except RuntimeError:
+            # The loop was closed over the commit, and all who waited in it are gone.
+            self._busy = False
+            self._settle(group, done)
+
+    def _committed(self, group: _Group, done: Future[None]) -> None:
+        self._settle(group, done)
+        if self._open.rows:
+            assert self._loop is not None
+            # Those who were just told are about to append again; they come along.
+            self._loop.call_soon(self._hand_over)
+            return
+        self._busy = False
+        if self._idle is not None and not self._idle.done():
+            self._idle.set_result(None)
+
+    def _settle(self, group: _Group, done: Future[None]) -> None:
+        fault = done.exception()
+        for key, entry in group.fresh:
+            del self._flying[key]
+            if fault is None:
+                self._known[key] = entry
+        while len(self._known) > self._remember:
+            self._known.popitem(last=False)
+        for waiter in group.waiters:
+            if waiter.done():
+                continue
+            if fault is None:
+                waiter.set_result(None)
+            else:
+                waiter.set_exception(self._fault(fault))
+
+    # ------------------------------------------------------------------ in the threads
+    def _commit(self, lanes: dict[Lane, list[tuple[Any, ...]]]) -> None:
+        db = self._write_db
+        try:
+            _begin(db, self._clock)
+            for lane, rows in lanes.items():
+                _write(db, _INSERTS[lane], rows)
+            db.execute("COMMIT")
+        finally:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+
+    async def _ask(self, question: Callable[[sqlite3.Connection], T]) -> T:
+        return await self._run(self._reader, lambda: question(self._read_db))
+
+    async def _run(self, thread: ThreadPoolExecutor, work: Callable[[], T]) -> T:
+        if self._closed:
+            raise JournalError("the journal is closed", place=str(self._path))
+        try:
+            return await asyncio.get_running_loop().run_in_executor(thread, work)
+        except sqlite3.Error as fault:
+            raise self._fault(fault) from fault
+
+    def _fault(self, fault: BaseException) -> JournalError:
+        failure = JournalError(f"the journal cannot be used: {fault}", place=str(self._path))
+        failure.__cause__ = fault
+        return failure
+
+
+def open_journal(path: Path, *, clock: Clock) -> SqliteJournal:
+    """The journal in ``path``, made (mode 0600, with its folders) when there is none. ConfigError when the file cannot be a journal.
+
+    ``clock`` bounds how long a commit waits for other processes.
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600)
+        return SqliteJournal(path, clock)
+    except OSError as fault:
+        raise ConfigError(f"the journal cannot be made: {fault.strerror}", place=str(path)) from fault
+    except sqlite3.Error as fault:
+        raise ConfigError(f"the journal cannot be opened: {fault}", place=str(path)) from fault
+
+
+# ---------------------------------------------------------------------- SQL
+def _connect(path: Path, clock: Clock) -> sqlite3.Connection:
+    db = sqlite3.connect(path, timeout=0.25, isolation_level=None, check_same_thread=False, cached_statements=64)
+    try:
+        _prepare(db, path, clock)
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _prepare(db: sqlite3.Connection, path: Path, clock: Clock) -> None:
+    mode = _patiently(lambda: db.execute("PRAGMA journal_mode = WAL").fetchone()[0], clock)
+    if mode != "wal":
+        raise ConfigError("the journal's file system cannot share memory", place=str(path), remedy="use a local disk")
+    db.execute("PRAGMA synchronous = FULL")
+    # A checkpoint that a long read held up must not leave a log of gigabytes behind.
+    db.execute(f"PRAGMA journal_size_limit = {64 << 20}")
+    _begin(db, clock)
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    if version not in (0, _VERSION):
+        raise ConfigError(f"the journal is of version {version}, this gateway knows {_VERSION}", place=str(path))
+    if version == 0:
+        for statement in (*_SCHEMA, f"PRAGMA user_version = {_VERSION}"):
+            db.execute(statement)
+    db.execute("COMMIT")
+
+
+def _begin(db: sqlite3.Connection, clock: Clock) -> None:
+    _patiently(lambda: db.execute("BEGIN IMMEDIATE"), clock)
+
+
+def _patiently(work: Callable[[], T], clock: Clock) -> T:
+    """Repeat what another process holds up. SQLite's own busy handler sleeps meanwhile, but is not asked in every such case."""
+    until = clock.monotonic() + _PATIENCE
+    while True:
+        try:
+            return work()
+        except sqlite3.OperationalError as fault:
+            if fault.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or clock.monotonic() > until:
+                raise
+
+
+def _write(db: sqlite3.Connection, inserts: dict[int, str], rows: list[tuple[Any, ...]]) -> None:
+    done = 0
+    while left := len(rows) - done:
+        size = min(_LARGEST, 1 << left.bit_length() - 1)
+        db.execute(inserts[size], [value for row in rows[done : done + size] for value in row])
+        done += size
+
+
+def _entry(lane: Lane, row: tuple[Any, ...]) -> Entry:
+    position, entry, account, topic, dedupe, partition, received_at, payload = row
+    return Entry(
+        position=position, id=entry, account=account, topic=topic, lane=lane, dedupe=dedupe, partition=partition,
+        received_at=received_at, payload=payload,
+    )  # fmt: skip
+
+
+def _read(db: sqlite3.Connection, lane: Lane, after: int, limit: int) -> list[Entry]:
+    sql = f"SELECT position, {_NAMES} FROM {lane.value} WHERE position > ? ORDER BY position LIMIT ?"  # noqa: S608
+    return [_entry(lane, row) for row in db.execute(sql, (after, limit)).fetchall()]
+
+
+def _find(db: sqlite3.Connection, entry: str) -> Entry | None:
+    for lane in Lane:
+        sql = f"SELECT position, {_NAMES} FROM {lane.value} WHERE id = ? ORDER BY position LIMIT 1"  # noqa: S608
+        if row := db.execute(sql, (entry,)).fetchone():
+            return _entry(lane, row)
+    return None
+
+
+def _depth(db: sqlite3.Connection, lane: Lane, after: int) -> tuple[int, int | None]:
+    # Positions are dense above the purge: counting them by subtraction spares reading the backlog.
+    oldest = f"SELECT position, received_at FROM {lane.value} WHERE position > ? ORDER BY position LIMIT 1"  # noqa: S608
+    newest = f"SELECT max(position) FROM {lane.value}"  # noqa: S608
+    first = db.execute(oldest, (after,)).fetchone()
+    if first is None:
+        return 0, None
+    return db.execute(newest).fetchone()[0] - first[0] + 1, first[1]
+
+
+def _forget(db: sqlite3.Connection, clock: Clock, lane: Lane, before: int, upto: int) -> int:
+    oldest = f"SELECT position FROM {lane.value} WHERE position <= ? ORDER BY position LIMIT ?"  # noqa: S608
+    sql = f"DELETE FROM {lane.value} WHERE position IN ({oldest}) AND received_at < ?"  # noqa: S608
+    return _patiently(lambda: db.execute(sql, (upto, _PURGE, before)).rowcount, clock)
