@@ -274,7 +274,7 @@ def _department(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _kf_message(message: Mapping[str, Any]) -> Inbound:
-    customer = message.get("external_userid")
+    customer = message.get("external_userid") or (message.get("event") or {}).get("external_userid")
     return Inbound(
         topic="kf_message",
         dedupe_key=str(message.get("msgid") or protocol.digest(msgspec.json.encode(message, order="sorted"))),
