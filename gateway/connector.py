@@ -287,11 +287,16 @@ class Connector(Protocol):
         ...
 
 
+def _no_stems(_options: Any) -> Sequence[str]:
+    return ()
+
+
 class Card(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that can be known of a connector without opening it. Docs, lint, forms and scrubbing derive from it.
 
     ``pulls`` maps a topic to (every, overlap, longest window) in seconds. ``calls`` are the functions mappings may name as
-    ``call: <connector>.<function>``; each takes the value and the mapping's context and returns a value.
+    ``call: <connector>.<function>``; each takes the value and the mapping's context and returns a value. ``stems`` names mappings that an
+    account's options ask for beside those of its topics.
     """
 
     name: str
@@ -303,6 +308,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     limits: tuple[Limit, ...] = ()
     pulls: Mapping[str, tuple[float, float, float]] = {}
     calls: Mapping[str, Callable[..., Any]] = {}
+    stems: Callable[[Any], Sequence[str]] = _no_stems
 
     def topic(self, name: str) -> Topic:
         """KeyError when the connector does not know it."""

@@ -4,7 +4,7 @@ The caller looks keys up; nothing here touches a database. A **claim** is one so
 the store knows of that index. Numbers in comments are the rules of the guide.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -144,13 +144,14 @@ def resolve(
     held: Mapping[bytes, Sequence[Held]],
     owned: Mapping[str, Sequence[Held]],
     alias: Mapping[str, str],
+    apart: Collection[tuple[str, str]] = (),
 ) -> Resolution:
     """Decide who ``claims`` are about.
 
     ``held`` are the known edges per key; ``owned`` all edges of each customer that ``contested`` names; ``alias`` maps merged
-    customers to their survivors.
+    customers to their survivors; ``apart`` are pairs that a person said are two, smaller id first.
     """
-    look = _Look(held, owned, alias)
+    look = _Look(held, owned, alias, apart)
     strong = [claim for claim in claims if claim.strength is Strength.STRONG and not claim.assertion.retired]
     retired = [claim for claim in claims if claim.assertion.retired]
     owners = look.owners(strong) or look.owners(retired)
@@ -224,6 +225,8 @@ class _Union:
 
     def join(self, other: str, reason: str, *, ordered: bool = False) -> None:
         if other in self.members:
+            return
+        if any((min(name, other), max(name, other)) in self.look.apart for name in self.members):
             return
         clash = "" if ordered else conflict(self.edges(), self.look.owned.get(other, ()))
         if clash:

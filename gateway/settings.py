@@ -42,6 +42,7 @@ class Gateway(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         str, _knob("The address partners reach this gateway at; shown as callback URLs by `gateway doctor`.")
     ] = ""
     timezone: Annotated[str, _knob("IANA zone of source times that name none.")] = "Asia/Shanghai"
+    mappings: Annotated[Path | None, _knob("A folder of your own mappings, <connector>/<stem>.yaml; it is looked at before the built-in ones.")] = None
     log: Annotated[Literal["json", "console"], _knob("One JSON object a line, or text for a person.")] = "json"
 
 

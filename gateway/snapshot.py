@@ -1,6 +1,5 @@
 """What one process tells the others about itself: a small file, replaced once a second, read by health and metrics."""
 
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -34,7 +33,7 @@ class Board:
         path = self._folder / f"{role}.json"
         fresh = path.with_suffix(".new")
         fresh.write_bytes(msgspec.json.encode(snapshot))
-        os.replace(fresh, path)
+        fresh.replace(path)
 
     def all(self) -> list[Snapshot]:
         """Every role's latest, stale ones included."""
@@ -66,5 +65,5 @@ class _Joined:
 def joined_metrics(snapshots: Sequence[Snapshot]) -> bytes:
     """All processes' metrics as one Prometheus text."""
     registry = CollectorRegistry()
-    registry.register(_Joined(snapshots))  # type: ignore[arg-type]  # the library types only its own base class
+    registry.register(_Joined(snapshots))
     return generate_latest(registry)

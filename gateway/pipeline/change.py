@@ -11,6 +11,8 @@ from typing import Any
 import msgspec
 
 CLOCKS = "$clocks"
+# Customers that a person said are not this one: an undone or rejected merge is not made again.
+APART = "$apart"
 Body = dict[str, Any]
 
 _LIFECYCLE = ("created", "confirmed", "processing", "completed", "cancelled", "closed")
@@ -49,6 +51,7 @@ _BOOKKEEPING = frozenset(
         "provenance",
         "created_at",
         CLOCKS,
+        APART,
     }
 )
 _FLAGS_OF_ONE_CHANGE = frozenset({"regressed", "sum_mismatch", "refund_exceeds_paid", "unknown_status"})
@@ -138,7 +141,7 @@ def event_type(kind: str, old: Body | None, new: Body) -> str:
 
 def published(body: Body) -> Body:
     """What subscribers see of a stored body."""
-    return {field: value for field, value in body.items() if field not in (CLOCKS, "provenance")}
+    return {field: value for field, value in body.items() if field not in (CLOCKS, APART, "provenance")}
 
 
 def _compare(clock: Sequence[int | None] | None, at: int, version: int | None) -> int:

@@ -26,7 +26,7 @@ class Caller:
         self,
         *,
         account: str,
-        client: httpx.AsyncClient,
+        client: Callable[[], httpx.AsyncClient],
         rate: limiter.Rate | None,
         limits: limiter.Limiter,
         breakers: breaker.Breakers,
@@ -87,7 +87,7 @@ class Caller:
     async def _send(self, method: str, url: str, *, timeout: float, **parts: Any) -> Response:
         place = f"account {self._account}"
         try:
-            async with asyncio.timeout(timeout), self._client.stream(method, url, timeout=timeout, **parts) as answer:
+            async with asyncio.timeout(timeout), self._client().stream(method, url, timeout=timeout, **parts) as answer:
                 body = await _bounded(answer)
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
             raise PartnerDown(f"{type(error).__name__} calling the partner", place=place) from error

@@ -109,9 +109,11 @@ class Projector:
         room: Callable[[], int],
         newborn: Callable[[Sequence[store.Claimed]], None],
         claim: str,
+        errands: Callable[[], None],
         lease: float = 60.0,
         most: int = 256,
     ) -> None:
+        self._errands = errands
         self._reader = reader
         self._journal = log
         self._store = records
@@ -126,10 +128,14 @@ class Projector:
         self._most = most
         self._cursors: dict[tuple[Lane, int], int] | None = None
         self._at = 0
+        self._stopping = False
+        self._stopped = asyncio.Event()
+        self._wake = asyncio.Event()
 
     async def run(self, wake: asyncio.Event) -> None:
         """Project until cancelled: live before bulk, woken by hints, and once a second in case a hint was lost."""
-        while True:
+        self._wake = wake
+        while not self._stopping:
             wake.clear()
             try:
                 busy = await self.round()
@@ -138,8 +144,15 @@ class Projector:
                 self._cursors = None
                 await self._clock.sleep(1.0)
                 continue
-            if not busy:
+            if not busy and not self._stopping:
                 await _either(wake, 1.0)
+        self._stopped.set()
+
+    async def stop(self) -> None:
+        """Take no further batch, and return once the one under way is applied."""
+        self._stopping = True
+        self._wake.set()
+        await self._stopped.wait()
 
     async def round(self) -> bool:
         """One batch of live entries, or when there are none one of bulk. False when the journal is read to its end."""
@@ -185,6 +198,8 @@ class Projector:
         self._report(done)
         if claimed:
             self._hand_over(batch, claimed)
+        if batch.errands:
+            self._errands()
 
     def _hand_over(self, batch: store.Batch, claimed: set[str]) -> None:
         events = {event.id: event for event in batch.events}

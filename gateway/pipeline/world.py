@@ -65,6 +65,7 @@ class World:
         self._owned: dict[str, list[Edge]] = {name: list(edges) for name, edges in found.edges_of.items()}
         self._bodies: dict[str, Body] = {}
         self._alias: dict[str, str] = {}
+        self._apart: set[tuple[str, str]] = set()
         self._dirty: dict[str, Row] = {}
         self._dirty_edges: dict[tuple[bytes, str], Edge] = {}
         self.gone: list[tuple[bytes, str]] = []
@@ -89,9 +90,11 @@ class World:
 
     def _note_alias(self, row: Row) -> None:
         if row.kind == "customer":
-            into = self._body(row).get("merged_into")
-            if into:
+            known = self._body(row)
+            if into := known.get("merged_into"):
                 self._alias[row.id] = into
+            for other in known.get(change.APART, ()):
+                self._apart.add((min(row.id, other), max(row.id, other)))
 
     def alias_of(self, name: str) -> str:
         """The customer that ``name`` is now."""
@@ -116,7 +119,7 @@ class World:
     def _person(self, said: mapping.Mapped, claims: Sequence[identity.Claim], cause: Cause, number: int) -> str | None:
         if not claims:
             return None
-        resolved = identity.resolve(claims, self._held, self._owned, _Aliases(self))
+        resolved = identity.resolve(claims, self._held, self._owned, _Aliases(self), self._apart)
         for merge in resolved.merges:
             self._merge(merge, cause)
         if resolved.customer is None and not resolved.new:

@@ -1,0 +1,54 @@
+"""Health and metrics: ``/health/live``, ``/health/ready``, ``/health`` and ``/metrics``."""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from litestar import Litestar, Response, get
+from litestar.status_codes import HTTP_200_OK, HTTP_503_SERVICE_UNAVAILABLE
+
+from gateway import VERSION, snapshot
+from gateway.clock import Clock
+
+
+class Part(msgspec.Struct, frozen=True, kw_only=True):
+    """One part of the house: whether it is well, and why not."""
+
+    name: str
+    ok: bool
+    reason: str = ""
+    facts: dict[str, Any] = {}
+
+
+Parts = Callable[[], list[Part]]
+
+
+def create_app(*, parts: Parts, board: snapshot.Board, clock: Clock) -> Litestar:
+    """The inner application. ``parts`` looks at every part and must be quick."""
+
+    @get("/health/live", sync_to_thread=False)
+    def live() -> dict[str, str]:
+        return {"status": "ok", "version": VERSION}
+
+    @get("/health/ready", sync_to_thread=False)
+    def ready() -> Response[dict[str, Any]]:
+        return _health([part for part in parts() if not part.ok], short=True)
+
+    @get("/health", sync_to_thread=False)
+    def health() -> Response[dict[str, Any]]:
+        return _health(parts(), short=False)
+
+    @get("/metrics", sync_to_thread=False)
+    def metrics() -> Response[bytes]:
+        fresh = [one for one in board.all() if clock.now() - one.at < snapshot.STALE]
+        return Response(snapshot.joined_metrics(fresh), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    return Litestar([live, ready, health, metrics], openapi_config=None)
+
+
+def _health(parts: list[Part], *, short: bool) -> Response[dict[str, Any]]:
+    ok = all(part.ok for part in parts)
+    body: dict[str, Any] = {"status": "ok" if ok else "degraded"}
+    if parts and (not short or not ok):
+        body["parts"] = {part.name: {"ok": part.ok, "reason": part.reason, **part.facts} for part in parts}
+    return Response(body, status_code=HTTP_200_OK if ok else HTTP_503_SERVICE_UNAVAILABLE)

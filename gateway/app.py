@@ -1,0 +1,211 @@
+"""Picks the ways, opens resources, and starts the processes: ``door-N`` take things in, ``worker`` thinks and tells."""
+
+import asyncio
+import signal
+import socket
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import httpx
+import structlog
+import uvloop
+from pyreqwest.client import ClientBuilder
+from pyreqwest.compatibility.httpx import HttpxTransport
+
+from connectors.registry import CARDS
+from gateway import breaker, configure, limiter, settings, supervisor
+from gateway.breakers.memory import MemoryBreakers
+from gateway.clock import Clock, SystemClock
+from gateway.connector import Account, Tools
+from gateway.errors import ConfigError
+from gateway.journals.sqlite import open_journal
+from gateway.limiters.memory import MemoryLimiter
+from gateway.meters import Meters
+from gateway.pipeline import sign
+from gateway.pipeline.accounts import Accounts
+from gateway.pipeline.partner import Caller, Tokens
+from gateway.processes import Door, Ground, Worker
+from gateway.snapshot import Board
+from gateway.stores.sqlite import open_store
+from gateway.vaults.file import open_vault
+
+_log = structlog.get_logger()
+
+
+def paths_of(tree: settings.Settings) -> dict[str, Path]:
+    """Where journal, store and keys lie."""
+    data = tree.gateway.data_dir
+    return {
+        "journal": settings.path_of(tree.journal.url, data / "journal.db"),
+        "store": settings.path_of(tree.store.url, data / "store.db"),
+        "vault": settings.path_of(tree.vault.url, data / "keys.json"),
+    }
+
+
+def open_ground(tree: settings.Settings) -> Ground:
+    """Open everything a process needs. ConfigError, VaultError, JournalError or StoreError name what is wrong."""
+    clock = SystemClock()
+    paths = paths_of(tree)
+    for path in paths.values():
+        path.parent.mkdir(parents=True, exist_ok=True)
+    vault = open_vault(paths["vault"])
+    meters, limits, breakers = Meters(), MemoryLimiter(clock), MemoryBreakers(clock)
+    closers: list[Callable[[], Awaitable[None]]] = []
+    tokens: dict[str, Tokens] = {}
+    log = open_journal(paths["journal"], clock=clock)
+    closers.append(log.close)
+    records = open_store(paths["store"], clock=clock)
+    closers.append(records.close)
+    partners = _Partners(limits, breakers, clock, meters, tokens)
+    closers.append(partners.close)
+    opened = {
+        name: configure.open_account(
+            account, CARDS[account.connector], partners.tools(account), tree.accounts[name], tree.gateway.mappings
+        )
+        for name, account in configure.accounts_of(tree, CARDS).items()
+    }
+    return Ground(
+        tree=tree, clock=clock, vault=vault, log=log, records=records, accounts=Accounts(opened), meters=meters, limits=limits,
+        breakers=breakers, board=Board(tree.gateway.data_dir / "run"), tokens=tokens, closers=closers,
+    )  # fmt: skip
+
+
+class _Partners:
+    """Tools for accounts; the HTTP client is made when the first partner is called, since most processes never call one."""
+
+    def __init__(
+        self,
+        limits: limiter.Limiter,
+        breakers: breaker.Breakers,
+        clock: Clock,
+        meters: Meters,
+        tokens: dict[str, Tokens],
+    ) -> None:
+        self._limits, self._breakers, self._clock, self._meters, self._tokens = limits, breakers, clock, meters, tokens
+        self._client: httpx.AsyncClient | None = None
+
+    def client(self) -> httpx.AsyncClient:
+        if self._client is None:
+            inner = ClientBuilder().follow_redirects(False).user_agent("scrm-gateway").build()
+            self._client = httpx.AsyncClient(transport=HttpxTransport(inner), trust_env=False)
+        return self._client
+
+    def tools(self, account: Account) -> Tools:
+        published = CARDS[account.connector].limits
+        rate = (
+            limiter.Rate(published[0].calls / published[0].seconds, max(1.0, published[0].calls / published[0].seconds))
+            if published
+            else None
+        )
+        tokens = self._tokens[account.name] = Tokens(self._clock, account.name)
+        caller = Caller(
+            account=account.name,
+            client=self.client,
+            rate=rate,
+            limits=self._limits,
+            breakers=self._breakers,
+            clock=self._clock,
+            meters=self._meters,
+        )
+        return Tools(clock=self._clock, call=caller, token=tokens)
+
+    async def close(self) -> None:
+        if self._client is not None:
+            await self._client.aclose()
+
+
+def serve(tree: settings.Settings) -> int:
+    """Run the gateway until SIGTERM: the exit code."""
+    prepare(tree)
+    inbox, outbox = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    for end in (inbox, outbox):
+        end.setblocking(False)
+    roles = [
+        supervisor.Role(f"door-{index}", _role(_door(tree, index, outbox))) for index in range(tree.http.workers)
+    ]
+    roles.append(supervisor.Role("worker", _role(_worker(tree, inbox))))
+    return supervisor.Supervisor(roles).run()
+
+
+def prepare(tree: settings.Settings) -> dict[str, str]:
+    """Check the config, make keys, migrate, and make missing endpoint secrets before any process starts. Returns the secrets made."""
+    for name, raw in tree.accounts.items():
+        if name != name.strip("/") or "/" in name:
+            raise ConfigError("an account name is part of its address and holds no slash", place=f"accounts.{name}")
+        configure.rate_of(raw)
+    data = tree.gateway.data_dir
+    data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    ground = open_ground(tree)
+    made, fresh = configure.Secrets(data / "endpoints.json", ground.vault).need(
+        [name for name, one in tree.endpoints.items() if one.secret is None]
+    )
+    for end in configure.endpoints_of(tree, made):
+        for secret in end.secrets:
+            sign.key_of(secret, place=f"endpoints.{end.name}.secret")
+    asyncio.run(ground.close())
+    return fresh
+
+
+Body = Callable[[asyncio.Event], Awaitable[None]]
+
+
+def _role(body: Body) -> Callable[[int], int]:
+    def run(pipe: int) -> int:
+        uvloop.run(_until_stopped(pipe, body))
+        return 0
+
+    return run
+
+
+async def _until_stopped(pipe: int, body: Body) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+
+    def orphaned() -> None:
+        loop.remove_reader(pipe)
+        stop.set()
+
+    loop.add_reader(pipe, orphaned)
+    await body(stop)
+
+
+def _door(tree: settings.Settings, index: int, outbox: socket.socket) -> Body:
+    def hint() -> None:
+        try:
+            outbox.send(b".")
+        except OSError:
+            # A full socket means that the worker has hints enough.
+            return
+
+    async def body(stop: asyncio.Event) -> None:
+        ground = open_ground(tree)
+        try:
+            await Door(ground, index=index, wake=hint).run(stop)
+        finally:
+            await ground.close()
+
+    return body
+
+
+def _worker(tree: settings.Settings, inbox: socket.socket) -> Body:
+    async def body(stop: asyncio.Event) -> None:
+        wake = asyncio.Event()
+
+        def hinted() -> None:
+            try:
+                while inbox.recv(4096):
+                    pass
+            except BlockingIOError:
+                pass
+            wake.set()
+
+        asyncio.get_running_loop().add_reader(inbox, hinted)
+        ground = open_ground(tree)
+        try:
+            await Worker(ground, wake=wake).run(stop)
+        finally:
+            await ground.close()
+
+    return body

@@ -1,0 +1,130 @@
+"""From settings to typed parts: accounts by their connectors' cards, endpoints, secrets and mappings."""
+
+import secrets
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+import mappings
+from gateway import limiter, mapping, settings
+from gateway.connector import Account, Card, Connector, Tools
+from gateway.model.lane import Lane
+from gateway.model.secret import Secret
+from gateway.model.values import Sensitivity
+from gateway.pipeline import retry, sign
+from gateway.pipeline.accounts import Opened
+from gateway.pipeline.route import Endpoint
+from gateway.vault import Vault
+
+_OPTION_FIELDS = frozenset(settings.COMMON)
+
+
+def accounts_of(tree: settings.Settings, cards: Mapping[str, Card], *, place: str = "config") -> dict[str, Account]:
+    """Every account typed by its connector's card. ConfigError names account and option."""
+    return {name: _account(tree, cards, name, raw, place) for name, raw in tree.accounts.items()}
+
+
+def _account(
+    tree: settings.Settings, cards: Mapping[str, Card], name: str, raw: Mapping[str, Any], place: str
+) -> Account:
+    where = f"{place}: accounts.{name}"
+    chosen = raw.get("connector", "")
+    card = cards.get(chosen)
+    if card is None:
+        raise settings.unknown_key(chosen, cards, place=f"{where}.connector")
+    known = {*_OPTION_FIELDS, *card.options.__struct_fields__}
+    for key in raw:
+        if key not in known:
+            raise settings.unknown_key(key, sorted(known), place=f"{where}.{key}")
+    common: settings.Account = settings.convert(
+        {key: raw[key] for key in raw if key in _OPTION_FIELDS}, settings.Account, where
+    )
+    options = settings.convert({key: raw[key] for key in raw if key not in _OPTION_FIELDS}, card.options, where)
+    return Account(
+        name=name,
+        connector=card.name,
+        options=options,
+        unit=common.unit,
+        zone=common.timezone or tree.gateway.timezone,
+        lane=Lane(common.lane) if common.lane else None,
+        api_base=common.api_base,
+        tolerance=None if common.tolerance == "off" else settings.duration(common.tolerance),
+    )
+
+
+def facts_of(account: Account) -> dict[str, str]:
+    """The account's options as text, without its secrets: what mappings may read."""
+    options = account.options
+    values = {field: getattr(options, field) for field in options.__struct_fields__}
+    return {field: str(value) for field, value in values.items() if value is not None and not isinstance(value, Secret)}
+
+
+def endpoints_of(tree: settings.Settings, made: Mapping[str, str]) -> list[Endpoint]:
+    """Every endpoint; ``made`` are the secrets of those that were configured without one."""
+    return [_endpoint(name, one, made) for name, one in tree.endpoints.items()]
+
+
+def _endpoint(name: str, one: settings.Endpoint, made: Mapping[str, str]) -> Endpoint:
+    newest = one.secret or Secret(made[name])
+    return Endpoint(
+        name=name,
+        url=one.url,
+        events=one.events,
+        secrets=(newest, one.previous_secret) if one.previous_secret else (newest,),
+        grants={
+            Sensitivity.IDENTITY: one.grants.identity,
+            Sensitivity.CONTACT: one.grants.contact,
+            Sensitivity.HEALTH: one.grants.health,
+            Sensitivity.FINANCE: one.grants.finance,
+        },
+        ordered=one.ordered == "subject",
+        timeout=one.timeout,
+        concurrency=one.concurrency,
+        schedule=one.retries or retry.SCHEDULE,
+        allow_private=one.allow_private,
+        headers=tuple(one.headers.items()),
+    )
+
+
+class Secrets:
+    """Signing secrets that were made here because the config had none: sealed in ``endpoints.json``, shown once when made."""
+
+    def __init__(self, path: Path, vault: Vault) -> None:
+        self._path = path
+        self._vault = vault
+
+    def need(self, names: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:
+        """The secrets of ``names``, and those of them that were made just now."""
+        sealed: dict[str, str] = msgspec.json.decode(self._path.read_bytes()) if self._path.exists() else {}
+        fresh = {name: sign.secret_of(secrets.token_bytes(32)) for name in names if name not in sealed}
+        if fresh:
+            for name, text in fresh.items():
+                sealed[name] = self._vault.seal_text(text, f"endpoint/{name}/secret", Sensitivity.IDENTITY)
+            new = self._path.with_suffix(".new")
+            new.write_bytes(msgspec.json.encode(sealed))
+            new.replace(self._path)
+        return {name: self._vault.open_text(sealed[name], f"endpoint/{name}/secret") for name in names}, fresh
+
+
+def rate_of(raw: Mapping[str, Any]) -> limiter.Rate | None:
+    """What an account may send in; None without a limit."""
+    per_second = float(raw.get("rate", 0))
+    return limiter.Rate(per_second, float(raw.get("burst", 0)) or max(1.0, per_second)) if per_second > 0 else None
+
+
+def load_mapping(own: Path | None, card: Card, stem: str) -> mapping.Program:
+    """The mapping from the user's own folder, else the built-in one. MappingError names file, line and field."""
+    folder = own if own is not None and (own / card.name / f"{stem}.yaml").exists() else mappings.FOLDER
+    return mapping.load(folder, card.name, stem, card.calls)
+
+
+def open_account(account: Account, card: Card, tools: Tools, raw: Mapping[str, Any], own: Path | None = None) -> Opened:
+    """Open one account with its compiled mappings; ``own`` is the user's folder of mappings."""
+    stems = {topic.mapping for topic in card.topics if topic.mapping} | set(card.stems(account.options))
+    programs = {stem: load_mapping(own, card, stem) for stem in stems}
+    connector: Connector = card.open(account, tools)
+    return Opened(
+        account=account, card=card, connector=connector, programs=programs, facts=facts_of(account), rate=rate_of(raw)
+    )

@@ -1,0 +1,136 @@
+"""What a person decides: try a dead letter again, or drop it with a reason; undo a merge; settle a pair."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from gateway import journal, store
+from gateway.clock import Clock, derived_id, new_id, text
+from gateway.connector import Fetch
+from gateway.errors import GatewayError
+from gateway.model.identity import Strength
+from gateway.model.values import Sensitivity
+from gateway.pipeline import change
+from gateway.pipeline.project import errand
+from gateway.vault import Vault
+
+_json = msgspec.json.Encoder()
+
+
+class Purged(GatewayError):
+    """The journal no longer holds the entry."""
+
+    code = "journal.purged"
+
+
+class Settler:
+    """Acts on stored things. Works beside a running gateway: what it writes is found by the sweep."""
+
+    def __init__(self, *, log: journal.Journal, records: store.Store, vault: Vault, clock: Clock) -> None:
+        self._journal = log
+        self._store = records
+        self._vault = vault
+        self._clock = clock
+
+    async def retry(self, letters: Sequence[store.DeadLetter]) -> list[store.DeadLetter]:
+        """Write the entries down once more, so that they are projected with today's mappings. Returns the letters as they are now."""
+        settled = []
+        for letter in letters:
+            if letter.stage == "fetch":
+                raise GatewayError(
+                    "this is a re-read that the partner refused",
+                    place=letter.id,
+                    remedy="mend the account; the next push or pull asks again",
+                )
+            entry = await self._journal.find(letter.entry)
+            if entry is None:
+                raise Purged(
+                    "the entry is older than journal.keep and gone", place=letter.entry, remedy="drop the dead letter"
+                )
+            await self._journal.append([self._again(entry)])
+            settled.append(msgspec.structs.replace(letter, state="retried", tries=letter.tries + 1))
+        await self._store.bury(settled)
+        return settled
+
+    async def drop(self, letters: Sequence[store.DeadLetter], reason: str) -> None:
+        """Close them for good; the reason is kept with them."""
+        await self._store.bury(
+            [
+                msgspec.structs.replace(letter, state="dropped", detail=f"{letter.detail} | dropped: {reason}")
+                for letter in letters
+            ]
+        )
+
+    def _again(self, entry: journal.Entry) -> journal.Draft:
+        now = self._clock.now()
+        name = new_id("ent", now)
+        payload = self._vault.open(entry.payload, entry.id.encode())
+        return journal.Draft(
+            id=name,
+            account=entry.account,
+            topic=entry.topic,
+            lane=entry.lane,
+            dedupe=entry.dedupe,
+            partition=entry.partition,
+            received_at=entry.received_at,
+            payload=self._vault.seal(payload, name.encode()),
+        )
+
+    async def ask_again(self, account: str, fetch: Fetch) -> None:
+        """Put an errand: re-read one object from its partner."""
+        job = errand(self._vault, account, fetch, now=self._clock.now())
+        await self._store.apply(store.Batch(errands=[job]))
+
+    async def unmerge(self, merge: store.Merge) -> None:
+        """Give both customers back what was theirs when they were merged; what came in since stays with the survivor.
+
+        The identities that the loser brought point at it again, so that what they bring next is the loser's. ``customer.unmerged`` is published
+        for both.
+        """
+        before: dict[str, Any] = msgspec.json.decode(merge.before)
+        found = await self._store.look(store.Wants(ids=[merge.survivor, merge.loser], edges_of=[merge.survivor]))
+        survivor, loser = found.by_id[merge.survivor], found.by_id[merge.loser]
+        now = self._clock.now()
+        moved = {bytes.fromhex(key) for key in before["edges"]}
+        edges = [edge for edge in found.edges_of.get(survivor.id, ()) if edge.key in moved]
+        lost = _apart(before["loser"], survivor.id, now)
+        kept = _apart(before["survivor"], loser.id, now)
+        batch = store.Batch(
+            gone=[(edge.key, survivor.id) for edge in edges],
+            edges=[self._back(edge, loser.id) for edge in edges],
+            rows=[self._row(survivor, kept, now), self._row(loser, lost, now)],
+            events=[self._event(survivor, kept, loser.id, now), self._event(loser, lost, survivor.id, now)],
+        )
+        await self._store.unmerge(merge, batch)
+
+    def _back(self, edge: store.Edge, owner: str) -> store.Edge:
+        value = self._vault.open_text(edge.value, f"{edge.customer}/identities.value")
+        sealed = self._vault.seal_text(value, f"{owner}/identities.value", Sensitivity.CONTACT)
+        return msgspec.structs.replace(
+            edge, customer=owner, value=sealed, live=edge.live or edge.strength is Strength.STRONG
+        )
+
+    def _row(self, row: store.Row, body: dict[str, Any], now: int) -> store.Row:
+        return msgspec.structs.replace(row, body=_json.encode(body), sequence=row.sequence + 1, updated=now)
+
+    def _event(self, row: store.Row, body: dict[str, Any], other: str, now: int) -> store.EventRow:
+        name = derived_id("evt", now, row.id, "unmerged", str(row.sequence + 1))
+        document = {
+            "id": name,
+            "type": "customer.unmerged",
+            "timestamp": text(now),
+            "schema": 1,
+            "subject": row.id,
+            "sequence": row.sequence + 1,
+            "source": {"account": row.account, "connector": "", "entry": "", "mapping": ""},
+            "data": {"customer": change.published(body), "other": {"id": other}, "changed": []},
+        }
+        return store.EventRow(
+            id=name, type="customer.unmerged", subject=row.id, sequence=row.sequence + 1, at=now, account=row.account, entry="",
+            unit=row.unit, body=_json.encode(document),
+        )  # fmt: skip
+
+
+def _apart(body: dict[str, Any], other: str, now: int) -> dict[str, Any]:
+    return {**body, change.APART: sorted({*body.get(change.APART, ()), other}), "updated_at": text(now)}

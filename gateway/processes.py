@@ -1,0 +1,344 @@
+"""The two kinds of process: a door takes things in; the worker thinks and tells."""
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+import structlog
+from granian.constants import Interfaces
+from granian.server.embed import Server
+
+from gateway import breaker, configure, journal, limiter, settings, store
+from gateway.api import ops
+from gateway.clock import SECOND, Clock, new_id
+from gateway.connector import Can, Inbound, Reply, Request
+from gateway.doors.files import FilesDoor, Watched
+from gateway.doors.http import App, HttpDoor
+from gateway.doors.mllp import serve_mllp
+from gateway.errors import ConfigError, GatewayError, JournalError, StoreError
+from gateway.meters import Meters
+from gateway.model.lane import Lane
+from gateway.pipeline.accounts import Accounts, Opened
+from gateway.pipeline.address import Vetter
+from gateway.pipeline.deliver import Deliverer, Poster
+from gateway.pipeline.partner import Tokens
+from gateway.pipeline.project import Projector, Reader
+from gateway.pipeline.pull import Errands, Pulls
+from gateway.pipeline.receive import Gate, Receiver, RejectLog
+from gateway.pipeline.route import Router
+from gateway.snapshot import STALE, Board
+from gateway.vault import Vault
+
+_log = structlog.get_logger()
+_DRAIN = 8.0
+
+
+class Ground(msgspec.Struct, kw_only=True):
+    """Opened resources of one process."""
+
+    tree: settings.Settings
+    clock: Clock
+    vault: Vault
+    log: journal.Journal
+    records: store.Store
+    accounts: Accounts
+    meters: Meters
+    limits: limiter.Limiter
+    breakers: breaker.Breakers
+    board: Board
+    tokens: dict[str, Tokens]
+    closers: list[Callable[[], Awaitable[None]]]
+
+    async def close(self) -> None:
+        """In the opposite order of opening."""
+        for closer in reversed(self.closers):
+            await closer()
+
+
+def receiver_of(ground: Ground, *, gate: Gate, rejects: RejectLog, wake: Callable[[], None]) -> Receiver:
+    """The receiver of one process."""
+    rate = ground.tree.http.rate_per_address
+    return Receiver(
+        accounts=ground.accounts, log=ground.log, vault=ground.vault, clock=ground.clock, limits=ground.limits, meters=ground.meters,
+        pressure=gate, rejected=rejects.add, wake=wake, peer_rate=limiter.Rate(rate, rate) if rate > 0 else None,
+    )  # fmt: skip
+
+
+class Crew:
+    """Tasks that live as long as the body they were started in."""
+
+    def __init__(self, group: asyncio.TaskGroup) -> None:
+        self._group = group
+        self._tasks: list[asyncio.Task[Any]] = []
+
+    def start(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """Run beside the others; a failure ends all."""
+        task = self._group.create_task(work)
+        self._tasks.append(task)
+        return task
+
+    def dismiss(self) -> None:
+        """Cancel whatever still runs."""
+        for task in self._tasks:
+            task.cancel()
+
+
+@contextlib.asynccontextmanager
+async def _crew() -> AsyncIterator[Crew]:
+    async with asyncio.TaskGroup() as group:
+        crew = Crew(group)
+        yield crew
+        crew.dismiss()
+
+
+class Door:
+    """One process that takes things in. The first of them also holds the MLLP listeners and watched directories."""
+
+    def __init__(self, ground: Ground, *, index: int, wake: Callable[[], None]) -> None:
+        self._ground = ground
+        self._index = index
+        self._rejects = RejectLog()
+        self._gate = Gate(bulk_most=ground.tree.journal.bulk_most, live_most=ground.tree.journal.live_most)
+        self._receiver = receiver_of(ground, gate=self._gate, rejects=self._rejects, wake=wake)
+        self._journal_fault = ""
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until ``stop``; then finish what was begun."""
+        http = self._ground.tree.http
+        inner = ops.create_app(parts=self.parts, board=self._ground.board, clock=self._ground.clock)
+        door = HttpDoor(
+            accept=self._receiver.accept,
+            inner=cast(App, inner),
+            clock=self._ground.clock,
+            meters=self._ground.meters,
+            max_body=http.max_body,
+        )
+        server = Server(
+            door,
+            address=http.host,
+            port=http.port,
+            interface=Interfaces.ASGINL,
+            log_enabled=False,
+            websockets=False,
+            backlog=1024,
+        )
+        async with _crew() as crew:
+            _ = crew.start(self._minding())
+            if self._index == 0:
+                await self._open_other_doors(crew)
+            serving = crew.start(server.serve())
+            await stop.wait()
+            server.stop()  # type: ignore[no-untyped-call]  # granian leaves it untyped
+            await asyncio.wait([serving], timeout=_DRAIN)
+        await self._flush_rejects()
+
+    async def _open_other_doors(self, crew: Crew) -> None:
+        for opened in self._ground.accounts.all():
+            options = opened.account.options
+            if listen := getattr(options, "listen", None):
+                await self._listen(opened, listen)
+        if watched := [one for opened in self._ground.accounts.all() if (one := _watched(opened))]:
+            files = FilesDoor(
+                watched,
+                accept=self._receiver.accept,
+                clock=self._ground.clock,
+                max_body=self._ground.tree.http.max_body,
+            )
+            _ = crew.start(files.run())
+
+    async def _listen(self, opened: Opened, listen: str) -> None:
+        options, name = opened.account.options, opened.account.name
+
+        async def accept(request: Request) -> Reply:
+            return await self._receiver.accept(name, request)
+
+        server = await serve_mllp(
+            listen=listen,
+            tls=_tls(options, name),
+            accept=accept,
+            peers=options.peers,
+            max_frame=options.max_frame,
+            clock=self._ground.clock,
+        )
+        self._ground.closers.append(server.close)
+        _log.info("door.mllp_listening", account=name, port=server.port)
+
+    # ------------------------------------------------------------------ minding
+    async def _minding(self) -> None:
+        """Once a second: measure the backlog, keep rejects, say how we are."""
+        while True:
+            try:
+                await self._measure()
+                await self._flush_rejects()
+                self._journal_fault = ""
+            except (JournalError, StoreError) as error:
+                self._journal_fault = str(error)
+            self._ground.board.put(f"door-{self._index}", self._ground.clock.now(), {}, self._ground.meters.registry)
+            await self._ground.clock.sleep(1.0)
+
+    async def _measure(self) -> None:
+        ground = self._ground
+        cursors = await ground.records.cursors()
+        total = 0
+        for lane in Lane:
+            depth, oldest = 0, None
+            for shard in ground.log.shards(lane):
+                behind, since = await ground.log.depth(lane, shard, cursors.get((lane, shard), 0))
+                depth += behind
+                oldest = min(filter(None, (oldest, since)), default=None)
+            total += depth
+            if self._index == 0:
+                ground.meters.backlog.labels(lane.value).set(depth)
+                ground.meters.backlog_age.labels(lane.value).set(
+                    (ground.clock.now() - oldest) / SECOND if oldest else 0
+                )
+        self._gate.depth = total
+
+    async def _flush_rejects(self) -> None:
+        held = self._rejects.take()
+        if held:
+            await self._ground.records.reject(held, keep=self._ground.tree.store.rejects)
+
+    def parts(self) -> list[ops.Part]:
+        """How each part is."""
+        now = self._ground.clock.now()
+        said = {one.role: one for one in self._ground.board.all()}
+        worker = said.get("worker")
+        fresh = worker is not None and now - worker.at < STALE
+        return [
+            ops.Part(name="journal and store", ok=not self._journal_fault, reason=self._journal_fault),
+            ops.Part(name="backlog", ok=not self._gate.wait(Lane.LIVE), facts={"entries": self._gate.depth}),
+            ops.Part(
+                name="worker",
+                ok=fresh,
+                reason="" if fresh else "the worker has not reported for ten seconds; see the log for why it stops",
+                facts=worker.parts if worker else {},
+            ),
+        ]
+
+
+def _watched(opened: Opened) -> Watched | None:
+    options = opened.account.options
+    folder = getattr(options, "watch", None)
+    return Watched(account=opened.account.name, directory=Path(folder), format=options.format or "") if folder else None
+
+
+def _tls(options: Any, name: str) -> ssl.SSLContext | None:
+    if not options.tls_cert:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    key = options.tls_key.reveal() if options.tls_key else None
+    try:
+        context.load_cert_chain(options.tls_cert, key)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(f"certificate or key cannot be used: {error}", place=f"accounts.{name}.tls_cert") from error
+    return context
+
+
+class Worker:
+    """The process that projects, delivers, runs errands and pulls, and keeps long connections to partners."""
+
+    def __init__(self, ground: Ground, *, wake: asyncio.Event) -> None:
+        self._ground = ground
+        self._wake = wake
+        self._errand_wake = asyncio.Event()
+        tree = ground.tree
+        vault_secrets = configure.Secrets(tree.gateway.data_dir / "endpoints.json", ground.vault)
+        made, _ = vault_secrets.need([name for name, one in tree.endpoints.items() if one.secret is None])
+        endpoints = configure.endpoints_of(tree, made)
+        claim = new_id("clm", ground.clock.now())
+        self._poster = Poster(Vetter(ground.clock))
+        self._deliverer = Deliverer(
+            endpoints=endpoints,
+            records=ground.records,
+            vault=ground.vault,
+            clock=ground.clock,
+            meters=ground.meters,
+            poster=self._poster,
+            claim=claim,
+        )
+        self._projector = Projector(
+            reader=Reader(accounts=ground.accounts, vault=ground.vault, clock=ground.clock),
+            log=ground.log, records=ground.records, vault=ground.vault, clock=ground.clock, meters=ground.meters,
+            router=Router(endpoints), room=self._deliverer.room, newborn=self._deliverer.offer, claim=claim,
+            errands=self._errand_wake.set,
+        )  # fmt: skip
+        gate = Gate(bulk_most=tree.journal.bulk_most, live_most=tree.journal.live_most)
+        self._receiver = receiver_of(ground, gate=gate, rejects=RejectLog(), wake=wake.set)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until ``stop``; then let attempts under way end and record them."""
+        ground = self._ground
+        # Leases of a worker that died cannot be finished any more: this process is the only one that claims.
+        await ground.records.release(now=ground.clock.now() + 3600 * SECOND)
+        errands = Errands(
+            accounts=ground.accounts,
+            records=ground.records,
+            vault=ground.vault,
+            clock=ground.clock,
+            meters=ground.meters,
+            write=self._receiver.write,
+        )
+        pulls = Pulls(
+            accounts=ground.accounts,
+            records=ground.records,
+            vault=ground.vault,
+            clock=ground.clock,
+            meters=ground.meters,
+            write=self._receiver.write,
+        )
+        async with _crew() as crew:
+            _ = crew.start(self._projector.run(self._wake))
+            _ = crew.start(self._deliverer.run())
+            _ = crew.start(errands.run(self._errand_wake))
+            _ = crew.start(pulls.run())
+            _ = crew.start(self._minding())
+            _ = crew.start(self._housekeeping())
+            for opened in ground.accounts.all():
+                if Can.SERVE in opened.card.can:
+                    _ = crew.start(self._serve(opened))
+            await stop.wait()
+            await self._projector.stop()
+            await self._deliverer.drain(_DRAIN)
+        await self._poster.close()
+
+    async def _serve(self, opened: Opened) -> None:
+        """Keep a long connection going; the connector reconnects by itself, this only survives what it cannot mend."""
+
+        async def accept(events: Sequence[Inbound]) -> None:
+            await self._receiver.write(opened, events)
+
+        while True:
+            try:
+                await opened.connector.serve(accept)
+            except GatewayError as error:
+                _log.warning("worker.serve_failed", account=opened.account.name, code=error.code, detail=error.detail)
+            await self._ground.clock.sleep(15.0)
+
+    async def _minding(self) -> None:
+        ground = self._ground
+        while True:
+            try:
+                counts = await ground.records.counts()
+                for state in ("due", "leased", "waiting"):
+                    ground.meters.deliveries.labels(state).set(counts.get(f"deliveries.{state}", 0))
+                ground.board.put("worker", ground.clock.now(), {"counts": counts}, ground.meters.registry)
+            except StoreError as error:
+                _log.error("worker.counts_failed", detail=error.detail)
+            await ground.clock.sleep(1.0)
+
+    async def _housekeeping(self) -> None:
+        """Every ten minutes: forget what is older than its keep."""
+        ground = self._ground
+        while True:
+            await ground.clock.sleep(600.0)
+            try:
+                now = ground.clock.now()
+                await ground.log.purge(now - int(ground.tree.journal.keep * SECOND), await ground.records.cursors())
+                await ground.records.purge(before=now - int(ground.tree.store.keep * SECOND))
+            except (JournalError, StoreError) as error:
+                _log.error("worker.housekeeping_failed", detail=error.detail)
