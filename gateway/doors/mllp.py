@@ -1,0 +1,412 @@
+"""The MLLP door: HL7 messages over TCP. MLLP release 1: ``VT content FS CR``; what peers really send is told at ``Framer``.
+
+One server per account. It knows nothing of HL7 but the three bytes that begin a message: what a frame means, and what its sender hears, is
+decided by ``accept``.
+"""
+
+import asyncio
+import ipaddress
+import socket
+import ssl
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, cast
+
+import msgspec
+
+from gateway.clock import Clock
+from gateway.connector import Reply, Request
+
+VT, FS, CR = b"\x0b", b"\x1c", b"\r"
+TRUNCATED = "mllp-truncated"
+_RESTART = b"\x0bMSH"
+_HEAD = 4096
+_KEEPALIVE = (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4))
+_PUSHED_BACK = 429
+_LONGEST_PAUSE = 5.0
+_LAST_WORDS = 1.0
+
+Accept = Callable[[Request], Awaitable[Reply]]
+
+
+class Counts(msgspec.Struct):
+    """What a door has met since it was opened. ``junk`` counts bytes outside frames, the rest things."""
+
+    connections: int = 0
+    turned_away: int = 0
+    frames: int = 0
+    junk: int = 0
+    restarted: int = 0
+    too_large: int = 0
+    timeouts: int = 0
+    unanswered: int = 0
+
+
+class Frame(msgspec.Struct, frozen=True):
+    """One block's content. ``size`` is what was sent; a larger frame than allowed keeps only its first bytes."""
+
+    content: bytes
+    size: int
+
+    @property
+    def truncated(self) -> bool:
+        """Whether content was let go."""
+        return self.size > len(self.content)
+
+
+class Framer:
+    """Bytes in, frames out; however the stream is cut, the frames are the same.
+
+    FS ends a frame, with CR behind it or without. Bytes between frames are skipped and counted, a CR after FS excepted. A frame that
+    begins again (``VT MSH`` inside it: its sender gave up and started over) is its last beginning; any other VT is content, since word
+    processors write it as a line break.
+    """
+
+    def __init__(self, max_frame: int, counts: Counts) -> None:
+        self._max = max_frame
+        self._counts = counts
+        self._buffer = bytearray()
+        self._scanned = 0
+        self._ended = False
+        self._skipping: Frame | None = None
+        self.inside = False
+
+    def feed(self, data: bytes) -> list[Frame]:
+        """The frames that ``data`` completes, in order."""
+        if not self.inside and data[:1] == VT and data[-2:] == b"\x1c\r" and data.find(FS) == len(data) - 2:
+            self._ended = False
+            return [self._frame(data[1:-2])]
+        self._buffer += data
+        frames: list[Frame] = []
+        at = 0
+        while (after := self._step(at, frames)) is not None:
+            at = after
+        return frames
+
+    def _step(self, at: int, frames: list[Frame]) -> int | None:
+        """Take one junk stretch or one frame from ``at``; None when the rest has to wait."""
+        buffer = self._buffer
+        if not self.inside:
+            return self._seek(at)
+        end = buffer.find(FS, max(at, self._scanned))
+        if end < 0:
+            self._hold(at)
+            return None
+        frames.append(self._finish(end - at, bytes(buffer[at:end])))
+        self.inside, self._ended, self._scanned = False, True, 0
+        return end + 1
+
+    def _seek(self, at: int) -> int | None:
+        buffer = self._buffer
+        start = buffer.find(VT, at)
+        junk = (len(buffer) if start < 0 else start) - at
+        # The CR that belongs to the FS may come in a later segment.
+        if self._ended and junk and buffer[at] == CR[0]:
+            junk -= 1
+        if start >= 0 or len(buffer) > at:
+            self._ended = False
+        self._counts.junk += junk
+        if start < 0:
+            buffer.clear()
+            return None
+        self.inside, self._scanned = True, start + 1
+        return start + 1
+
+    def _hold(self, at: int) -> None:
+        """Keep an unfinished frame, or only its length once it is too large."""
+        buffer = self._buffer
+        size = len(buffer) - at
+        if self._skipping is not None:
+            self._skipping = Frame(self._skipping.content, self._skipping.size + size)
+            buffer.clear()
+        elif size > self._max:
+            self._skipping = Frame(bytes(buffer[at : at + min(_HEAD, self._max)]), size)
+            buffer.clear()
+        else:
+            del buffer[:at]
+        self._scanned = len(buffer)
+
+    def _finish(self, size: int, content: bytes) -> Frame:
+        skipped, self._skipping = self._skipping, None
+        if skipped is not None:
+            self._counts.too_large += 1
+            return Frame(skipped.content, skipped.size + size)
+        return self._frame(content)
+
+    def _frame(self, content: bytes) -> Frame:
+        size = len(content)
+        if size > self._max:
+            self._counts.too_large += 1
+            return Frame(content[: min(_HEAD, self._max)], size)
+        again = content.rfind(_RESTART)
+        if again >= 0:
+            self._counts.restarted += 1
+            content = content[again + 1 :]
+        return Frame(content, len(content))
+
+
+class Server:
+    """An open door. ``port`` is the one really listened on; ``counts`` grows while it lives."""
+
+    def __init__(self, listener: asyncio.Server, connections: "set[_Connection]", counts: Counts) -> None:
+        self._listener = listener
+        self._connections = connections
+        self.counts = counts
+        self.port: int = listener.sockets[0].getsockname()[1]
+
+    async def close(self, grace: float = 5.0) -> None:
+        """Take no more connections and frames, let what was taken be answered for ``grace`` seconds, then hang up."""
+        self._listener.close()
+        connections = list(self._connections)
+        pending = [task for connection in connections for task in connection.drain()]
+        if pending:
+            _, late = await asyncio.wait(pending, timeout=grace)
+            for task in late:
+                task.cancel()
+        for connection in connections:
+            connection.hang_up()
+        if connections:
+            await asyncio.wait([connection.closed for connection in connections], timeout=_LAST_WORDS)
+        # Who does not read its last acknowledgment must not keep us.
+        for connection in connections:
+            connection.abort()
+
+
+class _Door(msgspec.Struct, frozen=True, kw_only=True):
+    """What all connections of a server share."""
+
+    accept: Accept
+    clock: Clock
+    peers: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
+    max_frame: int
+    frame_timeout: float
+    hold: float
+    most: int
+    window: int
+    counts: Counts
+    connections: "set[_Connection]"
+
+
+async def serve_mllp(
+    *,
+    listen: str,
+    accept: Accept,
+    clock: Clock,
+    tls: ssl.SSLContext | None = None,
+    peers: Sequence[str] = (),
+    max_frame: int = 8 << 20,
+    frame_timeout: float = 60.0,
+    hold: float = 20.0,
+    most: int = 256,
+    window: int = 8,
+) -> Server:
+    """Listen on ``host:port`` (``[::1]:2575`` for IPv6, port 0 for any). ValueError for an address or network that is none.
+
+    ``accept`` gets one frame's content as ``Request.body``; a frame over ``max_frame`` comes with its first bytes only and the header
+    ``mllp-truncated``. Its reply's body is sent framed, an empty one not at all. A status of 400 and more means that nothing was written
+    down: after 429 the frame is offered again for ``hold`` seconds, since waiting for the acknowledgment is all that slows a sender
+    down; otherwise the connection is closed, so that the sender comes again. ``peers`` are addresses and networks; none lets all in.
+
+    ``frame_timeout`` seconds are given to a frame from its VT to its FS; between frames a peer may be silent for ever, and a half-open
+    one is found by TCP keep-alive. ``most`` connections are kept, others reset. Up to ``window`` frames of one connection, for peers
+    that do not wait, are accepted at once, begun and answered in their order.
+    """
+    host, port = _address(listen)
+    networks = tuple(ipaddress.ip_network(peer, strict=False) for peer in peers)
+    counts, connections = Counts(), cast("set[_Connection]", set())
+    door = _Door(
+        accept=accept, clock=clock, peers=networks, max_frame=max_frame, frame_timeout=frame_timeout, hold=hold, most=most,
+        window=window, counts=counts, connections=connections,
+    )  # fmt: skip
+    loop = asyncio.get_running_loop()
+    listener = await loop.create_server(lambda: _Connection(door, loop), host, port, ssl=tls, backlog=512)
+    return Server(listener, connections, counts)
+
+
+def _address(listen: str) -> tuple[str, int]:
+    host, colon, port = listen.rpartition(":")
+    if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535:
+        raise ValueError(f"{listen!r} is not host:port")
+    return host.removeprefix("[").removesuffix("]"), int(port)
+
+
+class _Connection(asyncio.Protocol):
+    """One peer. Frames wait in ``_waiting``, tasks run in ``_running``; answers leave in the order of both."""
+
+    def __init__(self, door: _Door, loop: asyncio.AbstractEventLoop) -> None:
+        self._door = door
+        self._loop = loop
+        self._framer = Framer(door.max_frame, door.counts)
+        self._waiting: deque[Frame] = deque()
+        self._running: deque[asyncio.Task[Reply]] = deque()
+        self._deadline: asyncio.TimerHandle | None = None
+        self._transport: asyncio.Transport | None = None
+        self.closed: asyncio.Future[None] = loop.create_future()
+        self._peer = ""
+        self._reading = True
+        self._writable = True
+        self._closing = False
+
+    # ------------------------------------------------------------------ the transport's side
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Let in who may come in."""
+        self._transport = cast("asyncio.Transport", transport)
+        address = transport.get_extra_info("peername")
+        self._peer = address[0] if isinstance(address, tuple) else ""
+        door = self._door
+        if len(door.connections) >= door.most or not _may(self._peer, door.peers):
+            door.counts.turned_away += 1
+            self._closing = True
+            self._transport.abort()
+            return
+        door.counts.connections += 1
+        door.connections.add(self)
+        _keep_alive(transport.get_extra_info("socket"))
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  asyncio's signature
+        """Forget what was not begun; what was begun is finished, for nobody."""
+        self._closing = True
+        self._waiting.clear()
+        self._set_deadline(False)
+        self._door.connections.discard(self)
+        if not self.closed.done():
+            self.closed.set_result(None)
+
+    def data_received(self, data: bytes) -> None:
+        """Cut frames and begin them."""
+        if self._closing:
+            return
+        frames = self._framer.feed(data)
+        if frames:
+            self._door.counts.frames += len(frames)
+            self._waiting.extend(frames)
+            self._set_deadline(False)
+            self._begin()
+        if self._framer.inside and self._deadline is None:
+            self._set_deadline(True)
+
+    def pause_writing(self) -> None:
+        """The peer does not read its answers: begin nothing more for it."""
+        self._writable = False
+
+    def resume_writing(self) -> None:
+        """It reads again."""
+        self._writable = True
+        self._begin()
+
+    # ------------------------------------------------------------------ the door's side
+    def drain(self) -> list[asyncio.Task[Reply]]:
+        """Take nothing more; returns what is under way."""
+        self._waiting.clear()
+        if self._transport is not None and self._reading:
+            self._reading = False
+            self._transport.pause_reading()
+        return list(self._running)
+
+    def hang_up(self) -> None:
+        """Close once what was written has left. What is under way goes on, for nobody: it may be durable already."""
+        self._closing = True
+        if self._transport is not None:
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Close now."""
+        self._closing = True
+        if self._transport is not None:
+            self._transport.abort()
+
+    # ------------------------------------------------------------------ frames
+    def _begin(self) -> None:
+        door = self._door
+        while self._waiting and self._writable and not self._closing and len(self._running) < door.window:
+            task = self._loop.create_task(self._offer(self._waiting.popleft()))
+            self._running.append(task)
+            task.add_done_callback(self._settle)
+        self._throttle()
+
+    def _throttle(self) -> None:
+        wanted = len(self._waiting) < 2 * self._door.window
+        if wanted == self._reading or self._closing or self._transport is None:
+            return
+        self._reading = wanted
+        if wanted:
+            self._transport.resume_reading()
+        else:
+            self._transport.pause_reading()
+
+    async def _offer(self, frame: Frame) -> Reply:
+        door = self._door
+        headers = {TRUNCATED: str(frame.size)} if frame.truncated else {}
+        request = Request(
+            method="MLLP", body=frame.content, peer=self._peer, headers=headers, received_at=door.clock.now()
+        )
+        reply = await door.accept(request)
+        if reply.status != _PUSHED_BACK:
+            return reply
+        until = door.clock.monotonic() + door.hold
+        while reply.status == _PUSHED_BACK and door.clock.monotonic() < until:
+            await door.clock.sleep(min(_LONGEST_PAUSE, _retry_after(reply)))
+            reply = await door.accept(request)
+        return reply
+
+    def _settle(self, task: asyncio.Task[Reply]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self._loop.call_exception_handler({"message": "an MLLP frame could not be accepted", "exception": error})
+        while self._running and self._running[0].done() and not self._closing:
+            self._answer(self._running.popleft())
+        if self._waiting:
+            self._begin()
+
+    def _answer(self, task: asyncio.Task[Reply]) -> None:
+        assert self._transport is not None
+        if task.cancelled() or task.exception() is not None or task.result().status >= 400:
+            self._door.counts.unanswered += 1
+            self.hang_up()
+            return
+        body = task.result().body
+        if body:
+            self._transport.write(VT + body + b"\x1c\r")
+
+    # ------------------------------------------------------------------ time
+    def _set_deadline(self, wanted: bool) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self._deadline = self._loop.call_later(self._door.frame_timeout, self._too_late) if wanted else None
+
+    def _too_late(self) -> None:
+        self._deadline = None
+        # While we do not read, it is not the peer who is late.
+        if not self._reading:
+            self._set_deadline(True)
+            return
+        self._door.counts.timeouts += 1
+        self.abort()
+
+
+def _may(peer: str, networks: Sequence[ipaddress.IPv4Network | ipaddress.IPv6Network]) -> bool:
+    if not networks:
+        return True
+    try:
+        address = ipaddress.ip_address(peer.partition("%")[0])
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    return any((mapped or address) in network for network in networks)
+
+
+def _keep_alive(sock: Any) -> None:
+    if sock is None or sock.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, seconds in _KEEPALIVE:
+        # Not every system lets these be set.
+        if hasattr(socket, name):
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), seconds)
+
+
+def _retry_after(reply: Reply) -> float:
+    for name, value in reply.headers:
+        if name == "retry-after" and value.isascii() and value.isdigit():
+            return max(0.05, float(value))
+    return 1.0
