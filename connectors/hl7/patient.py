@@ -184,7 +184,7 @@ def _contacts(message: Message, fields: list[str], out: dict[str, Any]) -> None:
             if not repetition:
                 continue
             if number == _ADDRESS:
-                _address(message, repetition, _at(fields, 12), out)
+                _address(message, repetition, message.field(fields, 12, 2), out)
             else:
                 _telecom(message.texts(repetition, 12), "work" if number == _AT_WORK else "home", out)
 
@@ -207,7 +207,7 @@ def _dialled(country: str, area: str, local: str) -> str:
     return f"+{country.lstrip('+')}{area.lstrip('0')}{local}" if country else area + local
 
 
-def _address(message: Message, repetition: str, district: str, out: dict[str, Any]) -> None:
+def _address(message: Message, repetition: str, district: list[str], out: dict[str, Any]) -> None:
     parts = message.texts(repetition, 9)
     found: dict[str, Any] = {"use": _USE.get(parts[6], "home")}
     # XAD-1 may be street, street name and number in subcomponents; all of it is the line.
@@ -217,7 +217,7 @@ def _address(message: Message, repetition: str, district: str, out: dict[str, An
     region: dict[str, Any] = {}
     _say(region, "province", parts[3])
     _say(region, "city", parts[2])
-    _say(region, "district", parts[8] or message.text(district))
+    _say(region, "district", parts[8] or district[1] or district[0])
     _say(found, "region", region)
     if len(found) > 1:
         out.setdefault("addresses", []).append(found)
