@@ -1,0 +1,150 @@
+"""Keys in one file on this machine."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from gateway.errors import ConfigError
+from gateway.model.values import Sensitivity
+from gateway.vault import Vault
+from gateway.vaults import file
+from tests.contract.vault import CONTEXT, VaultContract
+
+ROOT = Path(__file__).parents[2]
+
+
+def processes(code: str, path: Path, count: int) -> list[str]:
+    """What ``count`` processes that run ``code`` at once print."""
+    started = [
+        subprocess.Popen([sys.executable, "-c", code, str(path)], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        for _ in range(count)
+    ]
+    outcomes = [process.communicate()[0].strip() for process in started]
+    assert [process.returncode for process in started] == [0] * count
+    return outcomes
+
+
+class TestFileVault(VaultContract):
+    def open(self, place: Path) -> Vault:
+        return file.open_vault(place / "keys.json")
+
+    def rotate(self, place: Path) -> str:
+        return file.rotate(place / "keys.json")
+
+
+def test_first_start_makes_a_key_file_for_its_owner_only(tmp_path: Path) -> None:
+    """Folders are made, the file is 0600, and nothing half-written lies about."""
+    path = tmp_path / "deep" / "down" / "keys.json"
+    file.open_vault(path)
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert sorted(p.name for p in path.parent.iterdir()) == ["keys.json", "keys.json.lock"]
+
+
+def test_processes_that_start_at_once_share_one_key(tmp_path: Path) -> None:
+    """Whoever comes second uses the first one's file."""
+    code = "import sys; from gateway.vaults.file import open_vault; print(open_vault(sys.argv[1]).blind('x').hex())"
+    outcomes = processes(code, tmp_path / "keys" / "keys.json", 4)
+    assert len(set(outcomes)) == 1
+
+
+def test_rotations_at_once_make_a_key_each(tmp_path: Path) -> None:
+    """None of two operators' keys is lost."""
+    file.open_vault(tmp_path / "keys.json")
+    made = processes(
+        "import sys; from gateway.vaults.file import rotate; print(rotate(sys.argv[1]))", tmp_path / "keys.json", 3
+    )
+    assert sorted(made) == ["k2", "k3", "k4"]
+    assert [key.id for key in file.listing(tmp_path / "keys.json")] == ["k1", "k2", "k3", "k4"]
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o644], ids=oct)
+def test_key_file_that_others_can_read_is_refused(tmp_path: Path, mode: int) -> None:
+    """Opening, rotating and listing all say what to do."""
+    path = tmp_path / "keys.json"
+    file.open_vault(path)
+    path.chmod(mode)
+    for use in (file.open_vault, file.rotate, file.listing):
+        with pytest.raises(ConfigError) as caught:
+            use(path)
+        assert caught.value.remedy == f"chmod 600 {path}"
+
+
+def test_listing_tells_ids_and_times_and_no_key(tmp_path: Path) -> None:
+    """Nothing of the file's secrets stands in what may be shown."""
+    path = tmp_path / "keys.json"
+    file.open_vault(path)
+    file.rotate(path)
+    listed = file.listing(path)
+    assert [(key.id, key.current) for key in listed] == [("k1", False), ("k2", True)]
+    assert all(len(key.created) == 27 for key in listed)
+    kept = msgspec.json.decode(path.read_bytes())
+    shown = msgspec.json.encode(listed).decode()
+    assert not any(secret in shown for secret in (kept["index"], *(key["master"] for key in kept["keys"])))
+
+
+def test_running_vault_opens_what_a_newer_key_sealed(tmp_path: Path) -> None:
+    """A worker that started before a rotation reads what a door sealed after it, and seals with the new key from then on."""
+    path = tmp_path / "keys.json"
+    worker = file.open_vault(path)
+    new = file.rotate(path)
+    token = file.open_vault(path).seal_text("张三", CONTEXT, Sensitivity.IDENTITY)
+    assert worker.open_text(token, CONTEXT) == "张三"
+    assert worker.seal_text("张三", CONTEXT, Sensitivity.IDENTITY).split(".")[0] == new
+
+
+DAMAGE = {
+    "empty": b"",
+    "no json": b"{",
+    "unknown member": b'{"version":1,"current":"k1","index":"","keys":[],"more":1}',
+    "no key": b'{"version":1,"current":"k1","index":"' + b"A" * 43 + b'=","keys":[]}',
+    "short key": b'{"version":1,"current":"k1","index":"'
+    + b"A" * 43
+    + b'=","keys":[{"id":"k1","created":"","master":"AAAA"}]}',
+}
+
+
+@pytest.mark.parametrize("content", DAMAGE.values(), ids=DAMAGE.keys())
+def test_damaged_key_file_is_refused_and_left_alone(tmp_path: Path, content: bytes) -> None:
+    """A gateway that made itself new keys instead could read nothing it has."""
+    path = tmp_path / "keys.json"
+    path.write_bytes(content)
+    path.chmod(0o600)
+    for use in (file.open_vault, file.rotate, file.listing):
+        with pytest.raises(ConfigError) as caught:
+            use(path)
+        assert caught.value.place == str(path)
+    assert path.read_bytes() == content
+
+
+def test_missing_key_file_is_not_made_by_listing_or_rotating(tmp_path: Path) -> None:
+    """Only opening makes a first key."""
+    for use in (file.rotate, file.listing):
+        with pytest.raises(ConfigError, match="No such file"):
+            use(tmp_path / "keys.json")
+    assert not (tmp_path / "keys.json").exists()
+
+
+def test_key_file_that_cannot_be_made_is_a_config_error(tmp_path: Path) -> None:
+    """A file where the folder should be is named."""
+    (tmp_path / "data").write_text("")
+    with pytest.raises(ConfigError, match="cannot be used"):
+        file.open_vault(tmp_path / "data" / "keys.json")
+
+
+def test_failed_write_leaves_the_old_file_and_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that fills up during a rotation loses neither the keys nor a secret in a stray file."""
+    path = tmp_path / "keys.json"
+    file.open_vault(path)
+    before = path.read_bytes()
+
+    def fail(_descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", fail)
+    with pytest.raises(ConfigError, match="No space left"):
+        file.rotate(path)
+    assert path.read_bytes() == before
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["keys.json", "keys.json.lock"]
