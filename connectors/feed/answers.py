@@ -34,7 +34,7 @@ class Taken(msgspec.Struct, frozen=True, omit_defaults=True):
     accepted: int
     duplicates: int
     refused: int = 0
-    problems: Sequence[Problem] = ()
+    problems: tuple[Problem, ...] = ()
 
 
 class Details(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -44,7 +44,7 @@ class Details(msgspec.Struct, frozen=True, omit_defaults=True):
     status: int
     detail: str = ""
     refused: int = 0
-    problems: Sequence[Problem] = ()
+    problems: tuple[Problem, ...] = ()
 
 
 def _taken(body: Taken) -> Reply:
@@ -65,7 +65,7 @@ def settle(problems: Sequence[Problem]) -> Callable[[Sequence[bool]], Reply]:
 
     def answer(known: Sequence[bool]) -> Reply:
         duplicates = sum(known)
-        return _taken(Taken(len(known) - duplicates, duplicates, len(problems), problems[:MOST_LISTED]))
+        return _taken(Taken(len(known) - duplicates, duplicates, len(problems), tuple(problems[:MOST_LISTED])))
 
     return answer
 
@@ -83,7 +83,7 @@ def refuse_all(problems: Sequence[Problem]) -> Refused:
     """Readable, but not one row of it can be used."""
     first = problems[0]
     detail = "the row cannot be used" if len(problems) == 1 else f"none of the {len(problems)} rows can be used"
-    details = Details("Unprocessable Content", 422, detail, len(problems), problems[:MOST_LISTED])
+    details = Details("Unprocessable Content", 422, detail, len(problems), tuple(problems[:MOST_LISTED]))
     where = f"row {first.row} {first.field}".rstrip()
     return Refused(reason=Reason.MALFORMED, reply=_problem(details), detail=f"{detail}; {where}: {first.detail}")
 

@@ -92,4 +92,4 @@ def _number_lines(data: dict[str, Any]) -> None:
         lines = data["lines"] = [lines]
     for position, line in enumerate(lines if isinstance(lines, list) else (), 1):
         if isinstance(line, dict):
-            line.setdefault("line_no", str(position))
+            line["line_no"] = line.get("line_no") or str(position)

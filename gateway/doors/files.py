@@ -75,7 +75,7 @@ class Answer(msgspec.Struct, frozen=True):
     problems: Sequence[dict[str, str | int | None]] = ()
 
 
-class Verdicts(msgspec.Struct, omit_defaults=True):
+class Verdicts(msgspec.Struct):
     """What was said about a file, all its parts together. ``status`` is the worst of them."""
 
     file: str
@@ -102,7 +102,9 @@ class Verdicts(msgspec.Struct, omit_defaults=True):
         words = ": ".join(word for word in (answer.title, answer.detail) if word)
         if words and words not in self.titles[-1:]:
             self.titles.append(words)
-        problems = answer.problems if good or answer.problems else ({"row": None, "field": "", "detail": words},)
+        problems = answer.problems
+        if not (good or problems):
+            problems = [{"row": None, "field": "", "detail": words}]
         room = max(_MOST_PROBLEMS - len(self.problems), 0)
         self.problems.extend(_moved(problem, part.before) for problem in problems[:room])
 
