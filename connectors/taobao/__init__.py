@@ -13,7 +13,7 @@ def _open(account: Account, tools: Tools) -> Connector:
 CARD = Card(
     name="taobao",
     title=Text("淘宝天猫", "Taobao and Tmall"),
-    can=frozenset({Can.SERVE, Can.PULL, Can.FETCH}),
+    can=frozenset({Can.SERVE, Can.PULL, Can.FETCH, Can.PROBE}),
     options=TaobaoOptions,
     topics=(
         Topic(name="tmc_trade", title=Text("交易消息", "Trade message")),
@@ -31,6 +31,8 @@ CARD = Card(
         "fulfilment": trade.fulfilment,
         "case_in_charge": trade.case_in_charge,
         "case_kind": trade.case_kind,
+        "completed_time": trade.completed_time,
+        "postcode": trade.postcode,
         "payable": trade.payable,
         "paid": trade.paid,
         "refunded": trade.refunded,

@@ -31,6 +31,7 @@ from gateway.connector import (
 )
 from gateway.errors import PayloadError
 
+CHINA = "Asia/Shanghai"
 PAGE = 100
 # The platform's search lags behind its messages; what this window leaves out is inside the next one's overlap.
 LAG = 60
@@ -62,6 +63,7 @@ class Shop:
     def __init__(self, account: Account, tools: Tools, pace: Pace | None = None) -> None:
         self._top = Top(account, tools)
         self._clock = tools.clock
+        self._abroad = account.zone != CHINA
         self._stream = Stream(account, tools, pace or Pace())
 
     async def serve(self, accept: Callable[[Sequence[Inbound]], Awaitable[None]]) -> None:
@@ -77,9 +79,9 @@ class Shop:
     def decode(self, topic: str, payload: bytes) -> Decoded:
         """A message names what to re-read and holds nothing to map; a snapshot is mapped."""
         if topic == "trade":
-            return Decoded(data=trades.trade_data(payload))
+            return Decoded(data=trades.trade_data(payload, zoned=self._abroad))
         if topic == "refund":
-            return Decoded(data=trades.refund_data(payload))
+            return Decoded(data=trades.refund_data(payload, zoned=self._abroad))
         if topic in ("tmc_trade", "tmc_refund"):
             return Decoded(data=None, fetch=_errands(topic, message_content(payload)))
         return Decoded(data=None)
@@ -99,23 +101,31 @@ class Shop:
         The list is sorted by ``modified``, newest first, and an object that is modified again leaves the window: everything behind it
         moves up. Read from the front, the one that slips over a page's edge would be missed; read from the back it is met again.
         """
-        method, _, _, key = _LISTS[topic]
         page, until = _cursor(cursor, window, self._clock.now())
-        listed = await self._top.call(
-            method,
-            fields=f"{key},modified",
-            start_modified=china_time(window.since),
-            end_modified=china_time(until),
-            page_no=str(page or 1),
-            page_size=str(PAGE),
-            use_has_next="false",
-        )
-        total = trades.text(_plain(listed), "total_results")
-        pages = -(-int(total) // PAGE) if total.isdecimal() else 1
+        listed = await self._list(topic, page or 1, window.since, until, size=PAGE)
+        pages = -(-_total(listed) // PAGE)
         if page is None and pages > 1:
             return Page(events=(), cursor=f"{pages}@{until}")
         left = (page or 1) - 1
         return Page(events=(), fetch=_listed(topic, listed), cursor=f"{left}@{until}" if left else None)
+
+    async def probe(self) -> str:
+        """Count the last half hour's trades: proves key, signature, session and permission, and moves nothing."""
+        now = self._clock.now()
+        listed = await self._list("trade", 1, now - 1800 * SECOND, now, size=1)
+        return f"TOP answers for this shop: {_total(listed)} trades changed in the last half hour"
+
+    async def _list(self, topic: str, page: int, since: int, until: int, *, size: int) -> dict[str, msgspec.Raw]:
+        method, _, _, key = _LISTS[topic]
+        return await self._top.call(
+            method,
+            fields=f"{key},modified",
+            start_modified=china_time(since),
+            end_modified=china_time(until),
+            page_no=str(page),
+            page_size=str(size),
+            use_has_next="false",
+        )
 
     async def _snapshot(self, tid: str, *more: str) -> Inbound:
         answer = await self._top.call("taobao.trade.fullinfo.get", tid=tid, fields=TRADE_FIELDS)
@@ -192,6 +202,11 @@ def _listed(topic: str, listed: dict[str, msgspec.Raw]) -> tuple[Fetch, ...]:
     items = wrapped.get(inner) if isinstance(wrapped, dict) else wrapped
     rows = items if isinstance(items, list) else [items] if isinstance(items, dict) else []
     return tuple(Fetch(topic=topic, key=trades.text(row, key)) for row in rows if trades.text(row, key))
+
+
+def _total(listed: dict[str, msgspec.Raw]) -> int:
+    total = trades.text(_plain(listed), "total_results")
+    return int(total) if total.isdecimal() else 0
 
 
 def _plain(fields: dict[str, msgspec.Raw]) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """From TOP's trade and refund objects to plain data, and the decisions about them that a table cannot express. Pure.
 
-The data of a snapshot (topics ``trade`` and ``refund``) is TOP's own object with every number as its text and every time with its zone, and beside it
+The data of a snapshot (topics ``trade`` and ``refund``) is TOP's own object with every number as its text, and beside it
 
 ``orders.order``  always a list
 ``cases``         the refund cases: as read, then as lines tell of them (``refund_id``, ``oid``, ``status``)
@@ -13,6 +13,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from gateway.errors import PayloadError
 
@@ -55,7 +56,7 @@ _URGENCY = (
     "CLOSED",
     "NO_REFUND",
 )
-# TOP's naive times are GMT+8 wherever the account says it lives.
+# TOP's naive times are GMT+8 wherever the account says it lives; saying so costs time, so only where it matters.
 _TIMES = ("created", "pay_time", "modified", "consign_time", "end_time")
 
 
@@ -79,8 +80,8 @@ def texts(value: Any) -> Any:
     return str(value)
 
 
-def trade_data(payload: bytes) -> Data:
-    """The snapshot of a trade: ``{"trade": {...}, "refunds": [...]}``, or the trade object alone."""
+def trade_data(payload: bytes, *, zoned: bool = False) -> Data:
+    """The snapshot of a trade: ``{"trade": {...}, "refunds": [...]}``, or the trade object alone. ``zoned`` adds ``+08:00`` to its times."""
     whole = _object(read_json(payload))
     trade = _object(whole["trade"]) if "trade" in whole else whole
     refunds = _objects(whole.get("refunds")) if "trade" in whole else []
@@ -89,21 +90,21 @@ def trade_data(payload: bytes) -> Data:
     if not tid:
         raise PayloadError("a trade without tid")
     return {
-        **_zoned(trade),
+        **(_zoned(trade) if zoned else trade),
         "tid": tid,
         "orders": {"order": lines},
-        "cases": cases_of(lines, [_zoned(refund) for refund in refunds]),
+        "cases": cases_of(lines, [_zoned(refund) for refund in refunds] if zoned else refunds),
         "parcels": _parcels(lines),
-        "as_of": _zone(newest(trade, refunds)),
+        "as_of": newest(trade, refunds) + ("+08:00" if zoned else ""),
     }
 
 
-def refund_data(payload: bytes) -> Data:
-    """A refund case whose trade the platform no longer hands out."""
+def refund_data(payload: bytes, *, zoned: bool = False) -> Data:
+    """A refund case whose trade the platform no longer hands out. ``zoned`` adds ``+08:00`` to its times."""
     refund = _object(read_json(payload))
     if not text(refund, "tid") or not text(refund, "refund_id"):
         raise PayloadError("a refund without tid or refund_id")
-    refund = _zoned(refund)
+    refund = _zoned(refund) if zoned else refund
     return {**refund, "cases": [refund], "orders": {"order": []}, "as_of": text(refund, "modified")}
 
 
@@ -138,11 +139,7 @@ def cases_of(lines: Sequence[Data], refunds: Sequence[Data]) -> list[Data]:
 
 
 def _zoned(data: Data) -> Data:
-    return {**data, **{key: _zone(text(data, key)) for key in _TIMES if data.get(key)}}
-
-
-def _zone(time: str) -> str:
-    return f"{time}+08:00" if time else ""
+    return {**data, **{key: f"{data[key]}+08:00" for key in _TIMES if data.get(key)}}
 
 
 def _parcels(lines: Sequence[Data]) -> list[Data]:
@@ -160,9 +157,11 @@ def _parcels(lines: Sequence[Data]) -> list[Data]:
 def text(data: Mapping[str, Any], key: str) -> str:
     """A scalar as text; ``""`` when absent, null or not a scalar."""
     value = data.get(key)
+    if type(value) is str:
+        return value
     if isinstance(value, bool):
         return "true" if value else "false"
-    return str(value) if isinstance(value, str | int) else ""
+    return str(value) if isinstance(value, int) else ""
 
 
 def _object(value: Any) -> Data:
@@ -226,36 +225,47 @@ def case_in_charge(data: Data, _context: object = None) -> str:
     return next((state for state in (*unknown, *_URGENCY) if state in found), "NO_REFUND")
 
 
-def case_kind(data: Data, _context: object = None) -> str | None:
-    """``return`` when goods come back, ``refund`` when only money does; None when the case does not say."""
-    return {"true": "return", "false": "refund"}.get(text(data, "has_good_return"))
+def completed_time(data: Data, _context: object = None) -> str | UnsetType:
+    """``end_time`` of a trade that ended well; a closed one has it too."""
+    return (data.get("status") == "TRADE_FINISHED" and text(data, "end_time")) or UNSET
 
 
-def payable(data: Data, _context: object = None) -> str | None:
+def postcode(data: Data, _context: object = None) -> str | UnsetType:
+    """The receiver's postcode; ``000000`` stands for none."""
+    found = text(data, "receiver_zip")
+    return found if found.strip("0") else UNSET
+
+
+def case_kind(data: Data, _context: object = None) -> str | UnsetType:
+    """``return`` when goods come back, ``refund`` when only money does; nothing when the case does not say."""
+    return {"true": "return", "false": "refund"}.get(text(data, "has_good_return"), UNSET)
+
+
+def payable(data: Data, _context: object = None) -> str | UnsetType:
     """What the trade cost, in yuan.
 
     ``payment`` shrinks after a refund, so from then on the sum of the parts stands in for it and the figure stays what it was.
     """
     if not _money_moved_back(data):
-        return text(data, "payment") or _sum(data)
-    return _sum(data) or text(data, "payment") or None
+        return text(data, "payment") or _sum(data) or UNSET
+    return _sum(data) or text(data, "payment") or UNSET
 
 
-def paid(data: Data, _context: object = None) -> str | None:
-    """What the buyer has paid so far, in yuan, before refunds. None when the status is unknown."""
+def paid(data: Data, _context: object = None) -> str | UnsetType:
+    """What the buyer has paid so far, in yuan, before refunds. Nothing when the status is unknown."""
     state = payment(data)
     if state == "partially_paid":
-        return text(data, "step_paid_fee") or None
+        return text(data, "step_paid_fee") or UNSET
     if state in ("unpaid", "voided"):
         return "0.00"
-    return None if state == "unknown" else payable(data)
+    return UNSET if state == "unknown" else payable(data)
 
 
-def refunded(data: Data, _context: object = None) -> str | None:
-    """Money that went back, in yuan: cases with ``SUCCESS`` and nothing else. None when one of them does not say how much."""
+def refunded(data: Data, _context: object = None) -> str | UnsetType:
+    """Money that went back, in yuan: cases with ``SUCCESS`` and nothing else. Nothing when one of them does not say how much."""
     state = payment(data)
     if state == "unknown":
-        return None
+        return UNSET
     lines = {text(line, "oid"): line for line in lines_of(data)}
     total = Decimal(0)
     for case in data.get("cases", []):
@@ -265,7 +275,7 @@ def refunded(data: Data, _context: object = None) -> str | None:
         if amount is None:
             amount = _whole_line(lines.get(text(case, "oid"), {}))
         if amount is None:
-            return paid(data) if state == "refunded" else None
+            return paid(data) if state == "refunded" else UNSET
         total += amount
     if state == "refunded" and not total:
         return paid(data)

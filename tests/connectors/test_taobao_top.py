@@ -178,7 +178,7 @@ def test_a_trade_with_refunds_is_read_with_its_cases() -> None:
         data = shop.decode("trade", event.payload).data
         assert data is not None
         assert [one["refund_id"] for one in data["cases"]] == [str(case["refund_id"])]
-        assert data["as_of"] == case["modified"] + "+08:00"
+        assert data["as_of"] == case["modified"]
         assert case["modified"] in event.dedupe_key
 
     with_shop(check)
@@ -322,6 +322,19 @@ def test_windows_keep_to_what_the_platform_advises() -> None:
     for _, overlap, longest in taobao.CARD.pulls.values():
         assert longest <= 1800
         assert overlap > LAG
+
+
+def test_a_probe_reaches_the_shop_and_says_what_it_saw() -> None:
+    """What the doctor asks; wrong credentials are denied like in any other call."""
+
+    async def check(platform: Fake, shop: Shop, clock: TurnedClock) -> str:
+        platform.market.create()
+        platform.router.failures.append({"code": 27, "msg": "Invalid session"})
+        with pytest.raises(PartnerDenied):
+            await shop.probe()
+        return await shop.probe()
+
+    assert "1 trades" in with_shop(check)
 
 
 # ------------------------------------------------------------------ messages
