@@ -143,21 +143,23 @@ def answer(raw: bytes) -> dict[str, Any]:
     return _object(raw)
 
 
+def document(fields: Mapping[str, str]) -> bytes:
+    """One level of XML with every value in CDATA, as WeCom writes it."""
+    return (
+        "<xml>" + "".join(f"<{name}>{_cdata(value)}</{name}>" for name, value in fields.items()) + "</xml>"
+    ).encode()
+
+
 def text_reply(to: str, sender: str, content: str, at: str) -> bytes:
     """The inner XML of a passive text answer; ``at`` is epoch seconds. WeCom cuts ``content`` at 2048 bytes."""
-    return (
-        f"<xml><ToUserName>{_cdata(to)}</ToUserName><FromUserName>{_cdata(sender)}</FromUserName>"
-        f"<CreateTime>{int(at)}</CreateTime><MsgType><![CDATA[text]]></MsgType><Content>{_cdata(content)}</Content></xml>"
-    ).encode()
+    fields = {"ToUserName": to, "FromUserName": sender, "CreateTime": at, "MsgType": "text", "Content": content}
+    return document(fields)
 
 
 def envelope(sealed: str, token: str, timestamp: str, nonce: str) -> bytes:
     """A signed passive reply around ``sealed``. Timestamp and nonce may be the request's; the signature is always new."""
-    return (
-        f"<xml><Encrypt><![CDATA[{sealed}]]></Encrypt>"
-        f"<MsgSignature><![CDATA[{signature(token, timestamp, nonce, sealed)}]]></MsgSignature>"
-        f"<TimeStamp>{int(timestamp)}</TimeStamp><Nonce>{_cdata(nonce)}</Nonce></xml>"
-    ).encode()
+    signed = signature(token, timestamp, nonce, sealed)
+    return document({"Encrypt": sealed, "MsgSignature": signed, "TimeStamp": timestamp, "Nonce": nonce})
 
 
 def digest(content: bytes) -> str:
