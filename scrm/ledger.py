@@ -201,10 +201,10 @@ class _Page:
         row = self._people.rows[loser]
         if loser == survivor or row.parted_at > told.at:
             return
-        # The newest word wins: a survivor that once merged into this loser stands for itself again, so there is no cycle.
-        for step in self._chain(survivor):
-            if step.merged_into == loser:
-                self._people.put(replace(step, merged_into=None, parted_at=told.at, state="active"))
+        # The newest word wins: a survivor that once went into this loser stands for itself again, so there is no cycle.
+        if loser in (step.id for step in self._chain(survivor)):
+            end = self._people.rows[survivor]
+            self._people.put(replace(end, merged_into=None, parted_at=told.at, state="active"))
         state = row.state if row.state == "erased" else "merged"
         self._people.put(replace(row, merged_into=survivor, parted_at=told.at, state=state))
         self._settle()

@@ -22,7 +22,7 @@ _PREFIX = "whsec_"
 # No dot: with one, a forger could move the border between id, timestamp and body without touching the signed text.
 _ID = re.compile(r"[A-Za-z0-9_-]{1,128}", re.ASCII)
 _TIMESTAMP = re.compile(r"[0-9]{1,12}", re.ASCII)
-_ENTRY = re.compile(r"([a-zA-Z0-9]{1,8}),(\S*)", re.ASCII)
+_ENTRY = re.compile(r"([a-zA-Z0-9]{1,8}),([!-~]*)", re.ASCII)
 _MOST_ENTRIES = 16
 
 
