@@ -97,6 +97,9 @@ def is_token(value: object) -> bool:
 # ---------------------------------------------------------------------- record → body
 # A touch changes one piece of the plain data that msgspec made; the data between touches is never visited from Python.
 _Touch = Callable[[Any, str, Vault], Any]
+_PLAIN = (
+    inspect.BoolType, inspect.EnumType, inspect.FloatType, inspect.IntType, inspect.LiteralType, inspect.NoneType,
+)  # fmt: skip
 
 
 @functools.cache
@@ -124,10 +127,10 @@ def _touch(kind: inspect.Type, path: str, sensitivity: Sensitivity = Sensitivity
             return None if sensitivity is Sensitivity.PUBLIC else _seal(path, sensitivity)
         case inspect.DateTimeType():
             return _instant
-        case _ if sensitivity is Sensitivity.PUBLIC:
+        case _ if sensitivity is Sensitivity.PUBLIC and isinstance(kind, _PLAIN):
             return None
         case _:
-            raise TypeError(f"{path}: only text can be sealed, not {type(kind).__name__}")
+            raise TypeError(f"{path}: {type(kind).__name__} cannot stand in a body with this sensitivity")
 
 
 def _union(kinds: tuple[inspect.Type, ...], path: str, sensitivity: Sensitivity) -> _Touch | None:
@@ -167,9 +170,10 @@ def _defaults(info: inspect.StructType) -> tuple[tuple[str, Any], ...]:
     return tuple((name, msgspec.to_builtins(default)) for name, default in said if name != "id")
 
 
-def _each(touch: _Touch | None) -> _Touch | None:
+def _each(touch: _Touch | None) -> _Touch:
     if touch is None:
-        return None
+        # A tuple would not be equal to what comes back from the store.
+        return lambda value, _place, _vault: list(value)
 
     def apply(value: list[Any], place: str, vault: Vault) -> list[Any]:
         return [None if item is None else touch(item, place, vault) for item in value]
