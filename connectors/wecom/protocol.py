@@ -185,7 +185,8 @@ def _root(raw: bytes) -> "etree._Element":
 def _object(raw: bytes) -> dict[str, Any]:
     try:
         found = _JSON.decode(raw)
-    except (msgspec.DecodeError, RecursionError) as error:
+    # ValueError: the decoder passes on the codec's own error for bytes that are no UTF-8.
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise PayloadError("not well-formed JSON") from error
     if not isinstance(found, dict):
         raise PayloadError("not a JSON object")

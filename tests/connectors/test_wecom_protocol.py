@@ -125,6 +125,7 @@ def test_a_query_is_decoded_exactly_once_and_plus_stays_plus() -> None:
         b'{"encrypt": 1}',
         b"{" * 100_000,
         b"[" * 10,
+        b'{"encrypt":"\x80"}',
     ],
 )
 def test_an_envelope_that_cannot_be_read_is_malformed(body: bytes) -> None:
