@@ -48,11 +48,11 @@ _LONGEST_CELL = 1 << 18
 
 
 class Watched(msgspec.Struct, frozen=True, kw_only=True):
-    """One account's directory. ``format`` is the account's own (``csv``, ``ndjson`` …); without it a file's ending says how to read it."""
+    """One account's directory. ``format`` is the account's own (``csv``, ``ndjson`` …); with ``auto`` a file's ending says how to read it."""
 
     account: str
     directory: Path
-    format: str = ""
+    format: str = "auto"
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -180,7 +180,8 @@ class FilesDoor:
         return True
 
     async def _parts(self, watched: Watched, path: Path) -> AsyncGenerator[tuple[Part, str]]:
-        reading, content_type = _KINDS.get(watched.format or path.suffix[1:].lower(), (WHOLE, ""))
+        form = path.suffix[1:].lower() if watched.format == "auto" else watched.format
+        reading, content_type = _KINDS.get(form, (WHOLE, ""))
         with await asyncio.to_thread(path.open, "rb") as file:
             parts = split(file, reading, self._rows, self._max_body)
             while (part := await asyncio.to_thread(next, parts, None)) is not None:

@@ -58,7 +58,7 @@ class Feeding:
 
 
 def door(
-    folder: Path, accept, *, form: str = "", rows: int = 1000, most: int = 1 << 20, clock=None
+    folder: Path, accept, *, form: str = "auto", rows: int = 1000, most: int = 1 << 20, clock=None
 ) -> Callable[[], int]:
     """A look at the folder, as often as it is called. The first look at a file only remembers it."""
     watched = Watched(account="erp", directory=folder, format=form)

@@ -1,0 +1,1 @@
+"""Where bytes come in: HTTP, MLLP sockets, watched directories."""
