@@ -288,7 +288,8 @@ def _own_place(node: dict[str, Any]) -> str | None:
     return f"{own}/" if type(own) is str and _RECORD_ID.match(own) else None
 
 
-_CLASSES = {sensitivity.value: sensitivity for sensitivity in Sensitivity}
+# Public text is never sealed: a token that says so was relabelled.
+_CLASSES = {sensitivity.value: sensitivity for sensitivity in Sensitivity if sensitivity is not Sensitivity.PUBLIC}
 
 
 def class_of(token: str) -> Sensitivity:
