@@ -135,6 +135,12 @@ class WeCom:
         """See ``Reader.pull``. Without a secret there is nothing to ask with, and nothing comes."""
         return await self._reader.pull(topic, window, cursor) if self._options.secret else Page(events=())
 
+    async def probe(self) -> str:
+        """See ``Reader.probe``. Without a secret there is nothing to reach."""
+        if not self._options.secret:
+            return "no secret is configured: this account only listens"
+        return await self._reader.probe(self._options.agent_id)
+
     async def serve(self, accept: Callable[[Sequence[Inbound]], Awaitable[None]]) -> None:  # noqa: ARG002  the promise names it
         """Never called: WeCom connects to us."""
         raise ConfigError("wecom keeps no connection open", place=self._account.name)

@@ -21,7 +21,10 @@ class Options(connector.Options, frozen=True, kw_only=True, forbid_unknown_field
         ),
     ] = Secret("")
     agent_id: Annotated[
-        str, Meta(description="The app's AgentId; welcome_text then only answers members of this app.")
+        str,
+        Meta(
+            description="The app's AgentId; welcome_text then only answers its members, and doctor checks that it is enabled."
+        ),
     ] = ""
     receive_id: Annotated[
         str | None,

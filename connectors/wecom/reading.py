@@ -10,10 +10,12 @@ from connectors.wecom import protocol
 from connectors.wecom.client import Client
 from gateway.clock import SECOND
 from gateway.connector import Account, Fetch, Inbound, Lane, Page, Tools, Window
-from gateway.errors import ConfigError
+from gateway.errors import ConfigError, PartnerDenied, PartnerError
 
 FOLLOWERS_PER_PAGE = 100
 _CURSORS_KEPT = 512
+# What reading an object of another shape than the documentation's raises.
+_SHAPE = (AttributeError, KeyError, TypeError, ValueError)
 
 
 class Reader:
@@ -27,6 +29,32 @@ class Reader:
 
     async def fetch(self, topic: str, key: str) -> Sequence[Inbound]:
         """What WeCom now says. Every reading is its own event: a value that changed and changed back must arrive twice."""
+        try:
+            return await self._fetch(topic, key)
+        except _SHAPE as error:
+            raise self._unknown_shape(topic) from error
+
+    async def pull(self, topic: str, window: Window, cursor: str | None) -> Page:
+        """One page of everything there is: WeCom cannot be asked for what changed within ``window``."""
+        try:
+            return await self._pull(topic, window, cursor)
+        except _SHAPE as error:
+            raise self._unknown_shape(topic) from error
+
+    async def probe(self, agent_id: str) -> str:
+        """Prove secret, address and permission without changing anything; with ``agent_id`` also that the app is enabled."""
+        if not agent_id:
+            found = await self._client.get("getcallbackip") or {}
+            return f"the API answers; callbacks come from {len(found.get('ip_list') or [])} addresses"
+        app = await self._client.get("agent/get", agentid=agent_id) or {}
+        if app.get("close"):
+            raise PartnerDenied("the app is disabled", place=self._place, remedy="enable the app in the console")
+        return f"the API answers for app {agent_id}"
+
+    def _unknown_shape(self, topic: str) -> PartnerError:
+        return PartnerError(f"the answer for {topic} has a shape that is not WeCom's", place=self._place)
+
+    async def _fetch(self, topic: str, key: str) -> Sequence[Inbound]:
         match topic:
             case "customer" | "profile":
                 return await self._customer(key, follows=topic == "customer")
@@ -90,8 +118,7 @@ class Reader:
         return events
 
     # ------------------------------------------------------------------ pull
-    async def pull(self, topic: str, window: Window, cursor: str | None) -> Page:
-        """One page of everything there is: WeCom cannot be asked for what changed within ``window``."""
+    async def _pull(self, topic: str, window: Window, cursor: str | None) -> Page:
         match topic:
             case "customer":
                 return await self._customers(window, cursor)

@@ -279,6 +279,36 @@ def test_a_topic_that_cannot_be_asked_for_is_a_fault_of_the_config() -> None:
         asyncio.run(connector.pull("message", WINDOW, None))
 
 
+@pytest.mark.parametrize("answer", [{"department": [1]}, {"department": "text"}, {"department": [{"id": "x"}]}])
+def test_an_answer_of_another_shape_is_the_partners_failure(answer: dict[str, Any]) -> None:
+    """It becomes a dead letter and stops nothing else."""
+    api = Api({"department/get": answer, "department/list": answer})
+    for ask in (opened(api.tools).fetch("department", "1"), opened(api.tools).pull("user", WINDOW, None)):
+        with pytest.raises(PartnerError, match="shape"):
+            asyncio.run(ask)  # type: ignore[arg-type]
+
+
+# ---------------------------------------------------------------------- probe
+def probe(api: Api, **options: Any) -> str:
+    return asyncio.run(opened(api.tools, **options).probe())
+
+
+def test_a_probe_proves_the_secret_and_the_app() -> None:
+    """By app where one is named, else by the addresses that callbacks come from; silent without a secret."""
+    api = Api({"agent/get": {**OK, "close": 0}, "getcallbackip": {**OK, "ip_list": ["192.0.2.1", "192.0.2.2"]}})
+    assert "1000002" in probe(api, agent_id="1000002")
+    assert "2 addresses" in probe(api)
+    assert "only listens" in probe(Api({}), secret=Secret(""))
+
+
+def test_a_probe_of_a_disabled_app_or_an_untrusted_address_says_what_to_do() -> None:
+    """What an operator meets first."""
+    for api in (Api({"agent/get": {**OK, "close": 1}}), Api({"agent/get": {"errcode": 60020}})):
+        with pytest.raises(PartnerDenied) as caught:
+            probe(api, agent_id="7")
+        assert caught.value.remedy
+
+
 # ---------------------------------------------------------------------- pull
 def pull(api: Api, topic: str, **options: Any) -> list[Page]:
     """All pages."""

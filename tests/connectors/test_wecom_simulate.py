@@ -242,6 +242,7 @@ def test_one_token_serves_all_and_an_expired_one_is_replaced() -> None:
             api.expire()
             assert await connector.fetch("user", "zhangsan")
             assert api.asked["gettoken"] == 2
+            assert "answers" in await connector.probe()
 
     asyncio.run(scenario())
 
