@@ -161,7 +161,9 @@ def test_token_moved_to_another_record_or_field_is_tampered(keys: FileVault) -> 
             vault.reveal(wrong, record, keys, clear)
 
 
-@pytest.mark.parametrize("fake", ["", "k1", "k1.secret.AAAA", "k1.public.AAAA", "k1.contact", 7, None, ["k1"]], ids=repr)
+@pytest.mark.parametrize(
+    "fake", ["", "k1", "k1.secret.AAAA", "k1.public.AAAA", "k1.contact", 7, None, ["k1"]], ids=repr
+)
 def test_token_of_another_form_is_tampered(keys: FileVault, fake: object) -> None:
     """Whatever stands in its place."""
     with pytest.raises(Tampered):
