@@ -16,9 +16,11 @@ T = TypeVar("T")
 OLDEST = (3, 35, 0)
 """The first SQLite with everything the statements use: RETURNING, upsert, UPDATE FROM."""
 
-PAGE = 8192
+PAGE = 4096
+"""Bytes. Look-up keys are hashes: nearly each one dirties a page of its own, and that page is what a commit writes."""
+
 CHECKPOINT = 16 * 1024 * 1024
-"""Bytes of write-ahead log after which a commit also writes back to the file."""
+"""Bytes of write-ahead log after which a commit also writes back to the file. Larger is faster and makes that commit slower."""
 
 _REMEDIES = {
     "SQLITE_BUSY": "another process holds the store; find out which one, or wait for it",

@@ -98,7 +98,7 @@ def _write_rows(connection: sqlite3.Connection, batch: Batch) -> Counter[str]:
     newest = statements.newest_row.run(connection)[0][0]
     statements.put_rows.run(connection, shapes.row.pack_all(batch.rows))
     fresh = statements.new_kinds.run(connection, after=newest)
-    return Counter({f"records.{kind}": amount for kind, amount in fresh})
+    return Counter(f"records.{kind}" for (kind,) in fresh)
 
 
 def _write_edges(connection: sqlite3.Connection, batch: Batch) -> None:
