@@ -72,6 +72,7 @@ class _Page:
         self.totals: Counter[str] = Counter()
         self._events: list[dict[str, Any]] = []
         self._identities: dict[tuple[str, ...], dict[str, Any]] = {}
+        self._accounts: dict[tuple[str, ...], dict[str, Any]] = {}
         self._erased: set[str] = set()
         self._subjects = Sheet(tables.subjects, Subject)
         self._subjects.load_ids(connection, (told.event.subject for told in batch))
@@ -90,6 +91,7 @@ class _Page:
         fate = self._apply(told)
         self._link(told)
         self._assert(told)
+        self._know(told)
         self._events.append(_event_row(posted, fate))
         self._forget(told.whose, erase=told.event.type == "customer.erased")
         self.totals.update({"events": 1, fate.value: 1, "unread": len(told.unread)})
@@ -108,6 +110,15 @@ class _Page:
             new = Subject(name, min(old.first, sequence), max(old.last, sequence), old.heard + 1)
         self._subjects.put(new)
         self.totals["gaps"] += new.gaps - (old.gaps if old else 0)
+
+    def _know(self, told: Told) -> None:
+        source = told.event.source
+        key = (told.whose or "", source.account, source.connector)
+        old = self._accounts.get(key, {"first": told.at, "last": told.at, "events": 0})
+        row = dict(zip(("customer", "account", "connector"), key, strict=True))
+        span = {"first": min(old["first"], told.at), "last": max(old["last"], told.at), "events": old["events"] + 1}
+        if told.whose:
+            self._accounts[key] = row | span
 
     def _assert(self, told: Told) -> None:
         for claim in told.assertions if told.whose else ():
@@ -257,6 +268,8 @@ class _Page:
             connection.execute(sa.insert(tables.events), self._events)
         if self._identities:
             connection.execute(_sighting(), list(self._identities.values()))
+        if self._accounts:
+            connection.execute(_counting(), list(self._accounts.values()))
         if self._erased:
             _erase(connection, sorted(self._erased))
         moved = [{"name": name, "value": value} for name, value in self.totals.items() if value]
@@ -346,6 +359,16 @@ def _sighting() -> sqlite.Insert:
     statement = sqlite.insert(tables.identities)
     new = {"verified": statement.excluded.verified, "last": statement.excluded.last}
     return statement.on_conflict_do_update(index_elements=list(tables.identities.primary_key.columns), set_=new)
+
+
+def _counting() -> sqlite.Insert:
+    table, statement = tables.accounts, sqlite.insert(tables.accounts)
+    new = {
+        "first": sa.func.min(table.c.first, statement.excluded.first),
+        "last": sa.func.max(table.c.last, statement.excluded["last"]),
+        "events": table.c.events + statement.excluded.events,
+    }
+    return statement.on_conflict_do_update(index_elements=list(table.primary_key.columns), set_=new)
 
 
 def _growing() -> sqlite.Insert:

@@ -243,17 +243,19 @@ def _around(connection: sa.Connection, ids: Sequence[str]) -> tuple[dict[str, in
     family = sa.or_(_C.id.in_(ids), _C.survivor.in_(ids))
     joined = sa.select(end, sa.func.count()).join(tables.orders, tables.orders.c.customer == _C.id)
     counts = {row[0]: row[1] for row in connection.execute(joined.where(family).group_by(end))}
-    through = sa.select(end, _E.connector).join(tables.events, _E.customer == _C.id).where(family).distinct()
+    known = tables.accounts.c
+    through = sa.select(end, known.connector).join(tables.accounts, known.customer == _C.id).where(family).distinct()
     accounts: dict[str, list[str]] = {}
-    for row in connection.execute(through.order_by(end, _E.connector)):
+    for row in connection.execute(through.order_by(end, known.connector)):
         accounts.setdefault(row[0], []).append(row[1])
     return counts, accounts
 
 
 def _accounts(connection: sa.Connection, family: Sequence[str]) -> tuple[Known, ...]:
-    first, last, events = sa.func.min(_E.at), sa.func.max(_E.at), sa.func.count()
-    query = sa.select(_E.account, _E.connector, first, last, events).where(_E.customer.in_(family))
-    found = connection.execute(query.group_by(_E.account, _E.connector).order_by(first))
+    table = tables.accounts.c
+    first, last, events = sa.func.min(table.first), sa.func.max(table["last"]), sa.func.sum(table.events)
+    query = sa.select(table.account, table.connector, first, last, events).where(table.customer.in_(family))
+    found = connection.execute(query.group_by(table.account, table.connector).order_by(first))
     return tuple(Known(account=a, connector=c, first=f, last=t, events=n) for a, c, f, t, n in found)
 
 

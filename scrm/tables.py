@@ -69,6 +69,18 @@ identities = Table(
     Column("last", Integer, nullable=False),
 )
 
+# Through which accounts a customer is known, counted as events come in: a list must not look through every event of everybody on it.
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("customer", Text, primary_key=True),
+    Column("account", Text, primary_key=True),
+    Column("connector", Text, primary_key=True),
+    Column("first", Integer, nullable=False),
+    Column("last", Integer, nullable=False),
+    Column("events", Integer, nullable=False),
+)
+
 
 def _records(name: str, *more: Column[int] | Column[str]) -> Table:
     return Table(

@@ -64,7 +64,10 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "privacy": ("隐私号", "privacy number"),
     "masked": ("已脱敏", "masked"),
     "masked_hint": ("网关按授权脱敏，原文未送达", "Masked by the gateway as granted; the original was not sent"),
-    "profile_empty": ("网关没有把个人资料授权给本系统。", "The gateway was not granted to send personal details here."),
+    "profile_empty": (
+        "没有收到个人资料：来源没有提供，或没有授权给本系统。",
+        "No personal details: the source did not give any, or they were not granted to this system.",
+    ),
     "identities": ("身份", "Identities"),
     "accounts": ("来源账号", "Known through"),
     "events_count": ("{n} 个事件", "events: {n}"),
