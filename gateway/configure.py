@@ -3,7 +3,7 @@
 import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, get_args, get_origin
 
 import msgspec
 
@@ -11,7 +11,7 @@ import mappings
 from gateway import limiter, mapping, settings
 from gateway.connector import Account, Card, Connector, Tools
 from gateway.model.lane import Lane
-from gateway.model.secret import Secret
+from gateway.model.secret import MASK, Secret
 from gateway.model.values import Sensitivity
 from gateway.pipeline import retry, sign
 from gateway.pipeline.accounts import Opened
@@ -128,3 +128,43 @@ def open_account(account: Account, card: Card, tools: Tools, raw: Mapping[str, A
     return Opened(
         account=account, card=card, connector=connector, programs=programs, facts=facts_of(account), rate=rate_of(raw)
     )
+
+
+# ------------------------------------------------------------------ showing and playing
+def secret_fields(card: Card) -> list[str]:
+    """The options of a connector that are secrets."""
+    return [field.name for field in msgspec.structs.fields(card.options) if _is_secret(field.type)]
+
+
+def _is_secret(kind: Any) -> bool:
+    bare = settings.bare(kind)
+    return (
+        bare is Secret
+        or Secret in get_args(bare)
+        or any(_is_secret(part) for part in get_args(bare) if get_origin(part) is Annotated)
+    )
+
+
+def masked(raw: Mapping[str, Any], card: Card | None) -> dict[str, Any]:
+    """An account as configured, with its secrets masked; everything is masked when its connector is unknown."""
+    hidden = set(secret_fields(card)) if card else set(raw) - {"connector"}
+    return {key: MASK if key in hidden else settings.shown(value) for key, value in raw.items()}
+
+
+def plain_options(raw: Mapping[str, Any]) -> dict[str, str]:
+    """An account's options as text with secrets resolved: what a simulator needs to play the partner."""
+    return {
+        key: settings.secret(value).reveal() if isinstance(value, str) else str(value)
+        for key, value in raw.items()
+        if key not in ("connector", "unit", "lane", "rate", "burst", "tolerance", "timezone")
+    }
+
+
+def target_of(tree: settings.Settings, account: str) -> str:
+    """Where the partner of an account meets this gateway: its listener, its own fake, or its callback address."""
+    raw = tree.accounts[account]
+    if "listen" in raw:
+        return f"mllp://{raw['listen']}"
+    if raw["connector"] == "taobao":
+        return str(raw.get("api_base", ""))
+    return f"http://{tree.http.host}:{tree.http.port}/in/{account}"

@@ -1,12 +1,13 @@
 """What a partner integration promises.
 
 A connector is a folder under ``connectors/`` with a **card** (who it is, what it can do, its options), pure protocol functions, and up
-to five verbs:
+to six verbs:
 
 ``receive``  bytes from a door → Challenge | Accepted | Refused. Pure and fast: runs before the partner gets its answer.
 ``serve``    keep a long connection to the partner open and hand over what comes, confirming only what is durable.
 ``pull``     one page of a reconciliation window.
 ``fetch``    re-read one object that a push only pointed at.
+``probe``    reach the partner with the account's credentials: what ``gateway doctor`` asks.
 ``decode``   an entry's bytes → plain data for the mapping. Pure.
 
 What the data *means* stands in ``mappings/``. A connector imports only ``gateway.connector``, ``gateway.model``,
@@ -38,6 +39,7 @@ class Can(Enum):
     SERVE = "serve"
     PULL = "pull"
     FETCH = "fetch"
+    PROBE = "probe"
 
 
 class Text(msgspec.Struct, frozen=True):
@@ -282,6 +284,10 @@ class Connector(Protocol):
         """One page. PartnerError as the platform's error table says."""
         ...
 
+    async def probe(self) -> str:
+        """One harmless call with the account's credentials; what was found, in a few words. PartnerError names what is wrong."""
+        ...
+
     async def fetch(self, topic: str, key: str) -> Sequence[Inbound]:
         """What the partner now says of ``key``; empty when it is gone."""
         ...
@@ -304,7 +310,8 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     can: frozenset[Can]
     options: type[Options]
     topics: tuple[Topic, ...]
-    open: Callable[[Account, Tools], Connector]
+    # Any, because a connector has only the verbs that ``can`` names; the contract suite holds it to them.
+    open: Callable[[Account, Tools], Any]
     limits: tuple[Limit, ...] = ()
     pulls: Mapping[str, tuple[float, float, float]] = {}
     calls: Mapping[str, Callable[..., Any]] = {}

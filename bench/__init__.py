@@ -1,0 +1,1 @@
+"""Figures, each against its baseline in the same run: ``make bench``."""
