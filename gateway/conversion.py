@@ -248,8 +248,9 @@ def _lookup(rows: dict[str, Any], unknown: Any, name: str) -> Step:
 
     def apply(value: Any, run: Run) -> Any:
         raw = value if type(value) is str else converters.text(value)
-        if raw in rows:
-            return rows[raw]
+        found = rows.get(raw)
+        if found is not None:
+            return found
         raw = raw.strip()
         if raw in rows or others or not raw:
             return rows.get(raw, star)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import UNSET
 
-from gateway import clock, conversion, paths, shapes
+from gateway import clock, conversion, converters, paths, shapes
 from gateway.conversion import Plan, Run, Step
 from gateway.converters import Refusal
 from gateway.errors import ValueRefused
@@ -29,10 +29,11 @@ class Field(NamedTuple):
 
 
 class Source(NamedTuple):
-    """Where a raw value comes from. ``walk`` is set when the data at hand is all it takes."""
+    """Where a raw value comes from. ``walk`` is set when the data at hand is all it takes, ``key`` when it is one step into it."""
 
     read: Read
     walk: paths.Walk | None = None
+    key: str | None = None
 
 
 _SOURCES = ("path", "const", "option", "context")
@@ -91,7 +92,7 @@ def source(piece: Piece) -> Source:
     walk = path.walk if path.plain else _guarded(path.walk, piece.place)
     if rooted:
         return Source(lambda _data, run: walk(run.root))
-    return Source(lambda data, _run: walk(data), walk)
+    return Source(lambda data, _run: walk(data), walk, path.key)
 
 
 def _sources(keys: Mapping[str, Piece]) -> list[Source]:
@@ -131,13 +132,26 @@ def _guarded(walk: paths.Walk, place: str) -> paths.Walk:
 # ------------------------------------------------------------------ reading
 def _reader(sources: Sequence[Source], step: Step, tail: Tail, place: str, plan: Plan) -> Read:
     """Of the sources the first that says something; ``tail`` decides when none does."""
-    if len(sources) == 1 and sources[0].walk and not plan.noted:
-        return (
-            _reader_with_run(sources[0].walk, step, tail, place)
-            if step.needs_run
-            else _reader_of_one(sources[0].walk, step, tail, place)
-        )
-    return _reader_of_many([source.read for source in sources], step, tail, place, noted=plan.noted)
+    one = sources[0]
+    if len(sources) > 1 or one.walk is None or plan.noted:
+        return _reader_of_many([source.read for source in sources], step, tail, place, noted=plan.noted)
+    if step.needs_run:
+        return _reader_with_run(one.walk, step, tail, place)
+    general = _reader_of_one(one.walk, step, tail, place)
+    return _reader_of_text(one.key, general) if one.key and step.apply is converters.text else general
+
+
+def _reader_of_text(key: str, general: Read) -> Read:
+    """Half of all fields are a text under one key: nothing is to be done for those."""
+
+    def read(data: Any, run: Run) -> Any:
+        if type(data) is dict:
+            value = data.get(key)
+            if type(value) is str and value:
+                return value
+        return general(data, run)
+
+    return read
 
 
 def _reader_of_one(walk: paths.Walk, step: Step, tail: Tail, place: str) -> Read:
@@ -300,37 +314,35 @@ def _inner(target: Target, group: Sequence[tuple[str, Piece]], plan: Plan) -> Pa
     parts = _parts(group, known, plan)
     needed = _needed(target.of, parts, group[0][1])
     build, nullable = target.of, target.nullable
+    constant = all(part.constant for part in parts)
 
     def read(data: Any, run: Run) -> Any:
         kwargs, there = _gather(parts, data, run)
-        if not there or any(name not in kwargs for name in needed):
-            return None if nullable and kwargs and not any(v is not None for v in kwargs.values()) else UNSET
-        return build(**kwargs)
+        if (there or constant) and needed <= kwargs.keys():
+            return build(**kwargs)
+        return None if nullable and kwargs and all(value is None for value in kwargs.values()) else UNSET
 
-    return Part(target.name, read, all(part.constant for part in parts))
+    return Part(target.name, read, constant)
 
 
-def _needed(struct: type[msgspec.Struct], parts: Sequence[Part], piece: Piece) -> tuple[str, ...]:
-    needed = tuple(target.name for target in shapes.targets(struct).values() if target.required)
-    given = {part.name for part in parts}
-    for name in needed:
-        if name not in given:
-            raise piece.fault(f"{name!r} is missing beside this")
+def _needed(struct: type[msgspec.Struct], parts: Sequence[Part], piece: Piece) -> frozenset[str]:
+    needed = frozenset(target.name for target in shapes.targets(struct).values() if target.required)
+    for name in needed - {part.name for part in parts}:
+        raise piece.fault(f"{name!r} is missing beside this")
     return needed
 
 
 def _gather(parts: Sequence[Part], data: Any, run: Run) -> tuple[dict[str, Any], bool]:
-    """What the parts say, and whether any but constants says something. An object of constants only always does."""
+    """What the parts say, and whether any but constants says something."""
     kwargs: dict[str, Any] = {}
     there = False
-    varying = False
     for name, read, constant in parts:
-        varying = varying or not constant
         value = read(data, run)
         if value is not UNSET:
             kwargs[name] = value
-            there = there or (value is not None and not constant)
-    return kwargs, there or not varying
+            if value is not None and not constant:
+                there = True
+    return kwargs, there
 
 
 # ------------------------------------------------------------------ lists of objects
@@ -382,8 +394,10 @@ def members(found: Any) -> Any:
 def maker(parts: Sequence[Part], struct: type[msgspec.Struct]) -> Read:
     """What builds the object, or is ``UNSET`` when nothing but constants is there."""
 
+    constant = all(part.constant for part in parts)
+
     def make(data: Any, run: Run) -> Any:
         kwargs, there = _gather(parts, data, run)
-        return struct(**kwargs) if there else UNSET
+        return struct(**kwargs) if there or constant else UNSET
 
     return make

@@ -20,10 +20,12 @@ class PathFault(ValueError):
 
 
 class Path(NamedTuple):
-    """``walk`` reads the path from decoded JSON. A ``plain`` one never raises, another may raise PathFault."""
+    """``walk`` reads the path from decoded JSON. A ``plain`` one never raises, another may raise PathFault. ``key`` is all there is to a path
+    of one step."""
 
     walk: Walk
     plain: bool
+    key: str | None = None
 
 
 def compile_path(text: str) -> Path:
@@ -36,7 +38,10 @@ def compile_path(text: str) -> Path:
         if node["type"] == "function_expression":
             _check_function(node)
     keys = _plain(parsed.parsed)
-    return Path(_rich(parsed), plain=False) if keys is None else Path(_walk(keys), plain=True)
+    if keys is None:
+        return Path(_rich(parsed), plain=False)
+    key = keys[0] if len(keys) == 1 and isinstance(keys[0], str) else None
+    return Path(_walk(keys), plain=True, key=key)
 
 
 def holds(value: Any) -> bool:

@@ -37,6 +37,7 @@ def e164(text: str, region: str = "CN") -> str | None:
     """
     if region == "CN" and _MOBILE.fullmatch(text):
         return "+86" + text
+    text = text.strip()
     if is_privacy(text):
         return _lent(text)
     if not _SHORTEST <= len(text) <= _LONGEST or is_masked(text):
@@ -50,8 +51,10 @@ def e164(text: str, region: str = "CN") -> str | None:
 
 def is_privacy(text: str) -> bool:
     """Whether a platform lends this number: a mobile with an extension, or a relay number."""
-    if len(text) <= 11 and not text.startswith("950"):
+    # The shortest form is a mobile, a mark and a digit: nothing is to be asked of a bare mobile.
+    if len(text) <= 12 and not text.startswith("950"):
         return False
+    text = text.strip()
     return len(text) <= _LONGEST and bool(_EXTENDED.fullmatch(text) or _RELAY.fullmatch(text))
 
 
