@@ -174,6 +174,11 @@ class Channel:
         self._held: Frame | None = None
         self._number = 7_300_000_000_000_000_000
 
+    @property
+    def live(self) -> int:
+        """Connections that are signed in now."""
+        return len(self._live)
+
     def frame(self, topic: str, content: Data) -> Frame:
         """A new message, pending until it is confirmed."""
         self._number += 1
@@ -267,8 +272,10 @@ class Channel:
 
     async def _deliver(self) -> None:
         now = self._clock.monotonic()
+        # What is held back for disorder comes with the next pull at the latest.
+        self._held = None
         for number, frame in list(self.pending.items()):
-            if frame is not self._held and now - self._last.get(number, float("-inf")) >= self._faults.redeliver:
+            if now - self._last.get(number, float("-inf")) >= self._faults.redeliver:
                 await self._send(frame)
 
     async def _send(self, frame: Frame) -> None:
