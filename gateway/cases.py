@@ -10,10 +10,11 @@ from typing import Any, get_args
 
 import msgspec
 
-from gateway import clock, compare, identity, mapfile, mapping
+from gateway import clock, expected, identity, mapping
 from gateway.connector import Account, Card, Tools
 from gateway.errors import MappingError, PartnerDown, PayloadError
-from gateway.mapfile import Piece
+from gateway.language import mapfile
+from gateway.language.mapfile import Piece
 from gateway.model.secret import Secret
 
 _CASE_KEYS = ("name", "data", "sample", "topic", "context", "account", "expect", "refused")
@@ -78,7 +79,7 @@ def _faults(keys: dict[str, Piece], program: mapping.Program, card: Card, folder
         return _refusal(keys, error)
     if "refused" in keys:
         return [f"it should be refused for {keys['refused'].text()!r} and is not"]
-    return compare.differences(keys["expect"], found)
+    return expected.differences(keys["expect"], found)
 
 
 def _refusal(keys: dict[str, Piece], error: PayloadError) -> list[str]:
@@ -201,7 +202,7 @@ def _check_cases(top: Piece) -> None:
         keys = _case(piece)
         context_of(keys.get("context"))
         if "expect" in keys:
-            compare.check(keys["expect"])
+            expected.check(keys["expect"])
 
 
 def _check_names(top: Piece, card: Card) -> None:

@@ -13,10 +13,10 @@ from typing import Any
 import msgspec
 from msgspec import UNSET
 
-from gateway import conversion, fields, mapfile, paths, shapes
 from gateway.clock import instant
 from gateway.errors import MappingError
-from gateway.masks import is_masked
+from gateway.language import fields, mapfile, paths, steps, targets
+from gateway.language.masks import is_masked
 from gateway.model.appointment import Appointment
 from gateway.model.customer import Customer
 from gateway.model.identity import Assertion
@@ -126,12 +126,12 @@ def compile_text(
     keys = top.keys(_TOP_KEYS, required=("version", "connector", "emit"))
     connector = keys["connector"].text()
     own = dict(keys["tables"].items()) if "tables" in keys else {}
-    names = conversion.Names(connector=connector, calls=calls, tables={**tables, **own})
+    names = steps.Names(connector=connector, calls=calls, tables={**tables, **own})
     emits = [_compile_emit(piece, names) for piece in keys["emit"].members()]
     stem = PurePath(place).stem
 
     def run(data: Any, context: Context) -> tuple[Mapped, ...]:
-        state = conversion.Run(data, context)
+        state = steps.Run(data, context)
         return tuple(mapped for emit in emits for mapped in emit(data, state))
 
     return Program(name=f"{connector}/{stem}@{keys['version'].number()}", run=run)
@@ -153,12 +153,12 @@ class _Emit(msgspec.Struct, frozen=True, kw_only=True):
     given: frozenset[str]
 
 
-def _compile_emit(piece: mapfile.Piece, names: conversion.Names) -> Callable[[Any, conversion.Run], list[Mapped]]:
+def _compile_emit(piece: mapfile.Piece, names: steps.Names) -> Callable[[Any, steps.Run], list[Mapped]]:
     keys = piece.keys(_EMIT_KEYS, required=("record", "fields"))
     kind = keys["record"].choice(RECORDS)
     struct = RECORDS[kind]
-    plan = conversion.Plan(names=names, name="")
-    known = shapes.targets(struct)
+    plan = steps.Plan(names=names, name="")
+    known = targets.of_struct(struct)
     parts = fields.compile_parts(keys["fields"], struct, plan, filled=_FILLED, key="external_id")
     if kind == "customer" and "customer" in keys:
         raise keys["customer"].fault("the record is the customer")
@@ -177,11 +177,11 @@ def _compile_emit(piece: mapfile.Piece, names: conversion.Names) -> Callable[[An
     return lambda data, run: _emit(emit, data, run)
 
 
-def _side(piece: mapfile.Piece | None, target: shapes.Target, plan: conversion.Plan) -> fields.Read | None:
+def _side(piece: mapfile.Piece | None, target: targets.Target, plan: steps.Plan) -> fields.Read | None:
     return fields.compile_field(piece, target, plan).read if piece else None
 
 
-def _emit(emit: _Emit, data: Any, run: conversion.Run) -> list[Mapped]:
+def _emit(emit: _Emit, data: Any, run: steps.Run) -> list[Mapped]:
     if emit.each is None:
         items = [data]
     else:
@@ -190,7 +190,7 @@ def _emit(emit: _Emit, data: Any, run: conversion.Run) -> list[Mapped]:
     return [_map(emit, item, run) for item in items if emit.when is None or paths.holds(emit.when(item, run))]
 
 
-def _map(emit: _Emit, data: Any, run: conversion.Run) -> Mapped:
+def _map(emit: _Emit, data: Any, run: steps.Run) -> Mapped:
     run.unknowns = []
     kwargs: dict[str, Any] = {}
     for name, read, _constant in emit.parts:
@@ -210,7 +210,7 @@ def _map(emit: _Emit, data: Any, run: conversion.Run) -> Mapped:
     )
 
 
-def _fill(emit: _Emit, kwargs: dict[str, Any], data: Any, run: conversion.Run) -> tuple[int | None, int | None]:
+def _fill(emit: _Emit, kwargs: dict[str, Any], data: Any, run: steps.Run) -> tuple[int | None, int | None]:
     """Add what the file need not say: account, unit, source time and version, and the raw text of an unknown status."""
     given = emit.given
     if emit.kind != "customer":
@@ -243,29 +243,29 @@ _TWINS: MappingOf[tuple[str, str], str] = {
 
 
 # ------------------------------------------------------------------ whose it is
-_TEXT = shapes.Target(name="value", kind=shapes.Kind.TEXT, type=str, nullable=True)
-_FLAG = shapes.Target(name="verified", kind=shapes.Kind.BOOL, type=bool)
+_TEXT = targets.Target(name="value", kind=targets.Kind.TEXT, type=str, nullable=True)
+_FLAG = targets.Target(name="verified", kind=targets.Kind.BOOL, type=bool)
 
 
-def _compile_customer(piece: mapfile.Piece, names: conversion.Names) -> fields.Read:
-    parts = fields.compile_parts(piece, Customer, conversion.Plan(names=names, name="customer"), filled=_FILLED)
+def _compile_customer(piece: mapfile.Piece, names: steps.Names) -> fields.Read:
+    parts = fields.compile_parts(piece, Customer, steps.Plan(names=names, name="customer"), filled=_FILLED)
     build = fields.maker(parts, Customer)
 
-    def read(data: Any, run: conversion.Run) -> Any:
+    def read(data: Any, run: steps.Run) -> Any:
         found = build(data, run)
         return None if found is UNSET else found
 
     return read
 
 
-def _compile_identities(piece: mapfile.Piece, names: conversion.Names) -> tuple[fields.Read, ...]:
+def _compile_identities(piece: mapfile.Piece, names: steps.Names) -> tuple[fields.Read, ...]:
     return tuple(_compile_identity(member, names) for member in piece.members())
 
 
-def _compile_identity(piece: mapfile.Piece, names: conversion.Names) -> fields.Read:
+def _compile_identity(piece: mapfile.Piece, names: steps.Names) -> fields.Read:
     keys = piece.keys(_IDENTITY_KEYS, required=("namespace", "value"))
     namespace = keys["namespace"].text()
-    plan = conversion.Plan(names=names, name=f"identities.{namespace}", own=True)
+    plan = steps.Plan(names=names, name=f"identities.{namespace}", own=True)
     _check_converter(namespace, keys["value"])
     value = fields.compile_field(keys["value"], _TEXT, plan).read
     scope = _side(keys.get("scope"), _TEXT, plan)
@@ -273,7 +273,7 @@ def _compile_identity(piece: mapfile.Piece, names: conversion.Names) -> fields.R
     retired = _side(keys.get("retired"), _FLAG, plan)
     when = fields.source(keys["when"]).read if "when" in keys else None
 
-    def claim(data: Any, run: conversion.Run) -> Assertion | None:
+    def claim(data: Any, run: steps.Run) -> Assertion | None:
         if when is not None and not paths.holds(when(data, run)):
             return None
         found = value(data, run)

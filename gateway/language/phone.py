@@ -9,7 +9,7 @@ import importlib
 import re
 from typing import Any
 
-from gateway.masks import is_masked
+from gateway.language.masks import is_masked
 
 _MOBILE = re.compile(r"1[3-9][0-9]{9}")
 _MAINLAND = re.compile(r"(?:\+|00)?86[ -]?(1[3-9][0-9]{9})")

@@ -14,9 +14,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 from msgspec import UNSET
 
-from gateway import phone as numbers
 from gateway.clock import moment
-from gateway.masks import is_masked
+from gateway.language import phone as numbers
+from gateway.language.masks import is_masked
 from gateway.model.values import Gender, Money, Quantity, Region
 
 

@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import UNSET
 
-from gateway import converters, paths
-from gateway.converters import Refusal
-from gateway.mapfile import Piece, nearest
+from gateway.language import converters, paths
+from gateway.language.converters import Refusal
+from gateway.language.mapfile import Piece, nearest
+from gateway.language.targets import Kind, Target
 from gateway.model.record import Coded
 from gateway.model.values import Gender
-from gateway.shapes import Kind, Target
 
 
 class Run:
@@ -113,7 +113,7 @@ ADVICE: Mapping[Kind, str] = {
 _MISTAKES = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError)
 
 
-def steps(piece: Piece, keys: Mapping[str, Piece], target: Target, plan: Plan) -> list[Step]:
+def between(piece: Piece, keys: Mapping[str, Piece], target: Target, plan: Plan) -> list[Step]:
     """What lies between the source and ``target``. MappingError when it does not lead there."""
     way = [_call(keys["call"], plan.names)] if "call" in keys else []
     kind: Kind | None = None

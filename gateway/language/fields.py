@@ -10,12 +10,13 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import UNSET
 
-from gateway import clock, conversion, converters, paths, shapes
-from gateway.conversion import Plan, Run, Step
-from gateway.converters import Refusal
+from gateway import clock
 from gateway.errors import ValueRefused
-from gateway.mapfile import Piece, nearest
-from gateway.shapes import Kind, Target
+from gateway.language import converters, paths, steps, targets
+from gateway.language.converters import Refusal
+from gateway.language.mapfile import Piece, nearest
+from gateway.language.steps import Plan, Run, Step
+from gateway.language.targets import Kind, Target
 
 Read = Callable[[Any, Run], Any]
 Tail = Callable[[Any], Any]
@@ -50,7 +51,7 @@ def compile_field(piece: Piece, target: Target, plan: Plan) -> Field:
     ):
         return _compile_list(piece, target, plan)
     if not piece.is_map:
-        step = conversion.natural(piece, target)
+        step = steps.natural(piece, target)
         return Field(_reader([source(piece)], step, _tail(piece, {}, target), piece.place, plan))
     keys = piece.keys(_KEYS)
     given = [name for name in _SOURCES if name in keys]
@@ -58,14 +59,14 @@ def compile_field(piece: Piece, target: Target, plan: Plan) -> Field:
         raise piece.fault(f"one source is needed ({', '.join(_SOURCES)} or call), not {len(given)}")
     if given == ["const"] and not {"as", "table", "call"} & keys.keys():
         return _constant(keys, target)
-    step = conversion.joined(conversion.steps(piece, keys, target, plan))
+    step = steps.joined(steps.between(piece, keys, target, plan))
     read = _reader(_sources(keys), step, _tail(piece, keys, target), piece.place, plan)
     beside = keys.get("currency") or keys.get("unit")
     return Field(_beside(read, source(beside)) if beside else read, constant=given == ["const"])
 
 
 def _constant(keys: Mapping[str, Piece], target: Target) -> Field:
-    value = conversion.constant(keys["const"], target)
+    value = steps.constant(keys["const"], target)
     for name in keys.keys() - {"const"}:
         raise keys[name].fault("a constant needs nothing else")
     return Field(lambda _data, _run: value, constant=True)
@@ -214,7 +215,7 @@ def _tail(piece: Piece, keys: Mapping[str, Piece], target: Target) -> Tail:
     empty = _empty_erases(keys, target)
     missing: Any = UNSET
     if "default" in keys:
-        missing = conversion.constant(keys["default"], target)
+        missing = steps.constant(keys["default"], target)
     required = "required" in keys and keys["required"].truth()
     required = required or (target.required and missing is UNSET)
     place = piece.place
@@ -255,7 +256,7 @@ def compile_parts(
 
     ``filled`` fields are not for mappings to say; the one named ``key``, where there is one, is needed in every object.
     """
-    known = dict(shapes.targets(struct))
+    known = dict(targets.of_struct(struct))
     if key in known:
         known[key] = msgspec.structs.replace(known[key], required=True)
     parts = _parts(list(piece.items()), known, plan, filled)
@@ -310,7 +311,9 @@ def _pairs(target: Target, group: Sequence[tuple[str, Piece]], plan: Plan) -> Pa
 
 def _inner(target: Target, group: Sequence[tuple[str, Piece]], plan: Plan) -> Part:
     # An inner object without its required field is not there; in a list that is a refusal.
-    known = {name: msgspec.structs.replace(inner, required=False) for name, inner in shapes.targets(target.of).items()}
+    known = {
+        name: msgspec.structs.replace(inner, required=False) for name, inner in targets.of_struct(target.of).items()
+    }
     parts = _parts(group, known, plan)
     needed = _needed(target.of, parts, group[0][1])
     build, nullable = target.of, target.nullable
@@ -326,7 +329,7 @@ def _inner(target: Target, group: Sequence[tuple[str, Piece]], plan: Plan) -> Pa
 
 
 def _needed(struct: type[msgspec.Struct], parts: Sequence[Part], piece: Piece) -> frozenset[str]:
-    needed = frozenset(target.name for target in shapes.targets(struct).values() if target.required)
+    needed = frozenset(target.name for target in targets.of_struct(struct).values() if target.required)
     for name in needed - {part.name for part in parts}:
         raise piece.fault(f"{name!r} is missing beside this")
     return needed

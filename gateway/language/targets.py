@@ -53,7 +53,7 @@ _SIMPLE = {
 
 
 @functools.cache
-def targets(struct: type[msgspec.Struct]) -> dict[str, Target]:
+def of_struct(struct: type[msgspec.Struct]) -> dict[str, Target]:
     """The fields of a struct by name."""
     info = inspect.type_info(struct)
     assert isinstance(info, inspect.StructType)

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import UNSET
 
 from gateway import clock, mapping
-from gateway.mapfile import Piece
+from gateway.language.mapfile import Piece
 
 _KEYS = ("record", "fields", "unset", "identities", "customer", "time", "version", "unknowns")
 _UNKNOWN_KEYS = ("field", "raw")
