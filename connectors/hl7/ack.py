@@ -96,8 +96,12 @@ def raw_header(body: bytes) -> Header:
     line = body[at:]
     ends = [end for end in map(line.find, (b"\r", b"\n")) if end >= 0]
     text = line[: min(ends, default=len(line))].decode("latin-1")
-    fields = text.split(text[3])
-    return Header([fields[0], text[3], *fields[1:]])
+    mark = text[3]
+    if mark.isalnum() or mark.isspace():
+        return Header()
+    name, encoding, *fields = [*text.split(mark), ""]
+    usable = len(set(encoding) - {mark, " ", '"'}) == len(encoding) and not any(map(str.isalnum, encoding))
+    return Header([name, mark, encoding if usable else "", *fields])
 
 
 def replies(

@@ -13,6 +13,7 @@ import msgspec
 from gateway.errors import PayloadError
 
 _BOM = codecs.BOM_UTF8
+_WHITE = b"\r\n "
 
 # Table 0211 and what hospitals really write. GBK and GB2312 are subsets of GB18030, and senders who say GB2312 mean Windows' code page.
 _CODECS = {
@@ -54,6 +55,7 @@ def decode(raw: bytes, fallback: Sequence[str], *, ignore_stated: bool = False) 
     What MSH-18 names is obeyed; where it is empty, unknown or ASCII (the default nobody changed) the ``fallback`` names are tried in
     order. PayloadError when nothing fits: guessing a third time would store a wrong name under a clean status.
     """
+    raw = raw.lstrip(_WHITE)
     if raw.startswith(_BOM):
         return _strict(raw[3:], "utf-8", stated=True)
     named = None if ignore_stated else _stated(raw, fallback)

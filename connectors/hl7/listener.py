@@ -99,9 +99,9 @@ class Listener:
                 return Accepted(events=(), reply=Reply(content_type=_TYPE))
             events = self._events(parsed, request.body)
         except _Wrong as wrong:
-            reply = self._reply(
-                header if header.fields else ack.raw_header(request.body), wrong.code, request.received_at, wrong.fault
-            )
+            header = header if header.fields else ack.raw_header(request.body)
+            code = wrong.code if header.fields else Code.REJECT
+            reply = self._reply(header, code, request.received_at, wrong.fault)
             return Refused(
                 reason=wrong.reason, reply=reply, detail=f"{wrong.fault.number} {wrong.fault.name}: {wrong.fault.text}"
             )

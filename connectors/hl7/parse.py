@@ -17,7 +17,7 @@ _PATH = re.compile(r"([A-Z][A-Z0-9]{2})(?:\((\d+)\))?-(\d+)(?:\((\d+)\))?(?:\.(\
 _SEGMENT = re.compile(r"[A-Z][A-Z0-9]{2}")
 _HEX = re.compile(r"[0-9A-Fa-f]+")
 _LAYOUT = re.compile(r"\.(sp|sk|in|ti)([+-]?\d{0,3})")
-_HEADERS = frozenset({"MSH", "FHS", "BHS"})
+_HEADER = "MSH"
 
 
 class Marks(msgspec.Struct, frozen=True):
@@ -33,7 +33,7 @@ class Marks(msgspec.Struct, frozen=True):
 
 def marks(text: str) -> Marks:
     """From MSH-1 and MSH-2, which may be shorter than four characters or, from 2.7, one longer. PayloadError when unusable."""
-    if len(text) < 5 or text[:3] not in _HEADERS:
+    if len(text) < 5 or not text.startswith("MSH"):
         raise PayloadError("the message does not begin with MSH")
     field = text[3]
     encoding = text[4:10].split(field, 1)[0].split("\r", 1)[0]
@@ -81,7 +81,7 @@ class Message:
         if found is None:
             mark = self._field
             found = [line.split(mark) for line in self._lines(name)]
-            if name in _HEADERS:
+            if name == _HEADER:
                 for fields in found:
                     fields.insert(1, mark)
             self._fields[name] = found
@@ -155,7 +155,7 @@ class Message:
         if which > len(found) or number >= len(found[which - 1]):
             return ""
         field = found[which - 1][number]
-        if name in _HEADERS and number <= 2:
+        if name == _HEADER and number <= 2:
             return field
         piece = _nth(self.repetitions(field), repetition)
         if piece == _NULL:

@@ -84,7 +84,7 @@ class Hospital:
         self._random = random.Random(seed)
         self._clock = clock
         self._duplicates = duplicates
-        self._prefix = f"{seed:x}{clock.now() // 1_000_000:x}"
+        self._prefix = f"{seed & 0xFF:02x}{clock.now() // 1_000_000 & 0xFFFFFFFF:08x}"
         self._count = self._registered_so_far = 0
         self._patients: list[Patient] = []
 
@@ -197,7 +197,7 @@ class Hospital:
 
     def _id(self, letter: str) -> str:
         self._count += 1
-        return f"{letter}{self._prefix[-10:]}{self._count:x}"
+        return f"{letter}{self._prefix}{self._count:x}"
 
     def _now(self, later: timedelta = timedelta()) -> str:
         local = moment(self._clock.now()).astimezone(UTC) + _CHINA + later
