@@ -112,11 +112,9 @@ def new_id(prefix: str, now: int) -> str:
 
 def derived_id(prefix: str, now: int, *seed: str | bytes) -> str:
     """The same id for the same arguments: what a crash makes us do twice then carries one name."""
-    digest = hashlib.blake2b(digest_size=10)
-    for part in seed:
-        raw = part.encode() if isinstance(part, str) else part
-        digest.update(len(raw).to_bytes(4, "big") + raw)
-    return _uuid7(prefix, now, digest.digest())
+    # A length before each part keeps ("ab", "c") and ("a", "bc") apart.
+    parts = "".join([f"{len(part)}:{part if isinstance(part, str) else part.hex()}" for part in seed])
+    return _uuid7(prefix, now, hashlib.blake2b(parts.encode(), digest_size=10).digest())
 
 
 def _uuid7(prefix: str, now: int, random: bytes) -> str:

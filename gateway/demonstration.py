@@ -72,7 +72,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
                 "app_key": "12345678",
                 "app_secret": "demo-app-secret",
                 "session": "demo-session",
-                "api_base": f"http://127.0.0.1:{self.top}/router/rest",
+                "api_base": f"http://127.0.0.1:{self.top}",
                 "tmc_url": f"ws://127.0.0.1:{self.tmc}/",
             },
             "feed": {"secret": self.feed_secret, "mapping": "feed/order"},

@@ -151,6 +151,8 @@ def resolve(
     ``held`` are the known edges per key; ``owned`` all edges of each customer that ``contested`` names; ``alias`` maps merged
     customers to their survivors; ``apart`` are pairs that a person said are two, smaller id first.
     """
+    if (known := _one_owner(claims, held, alias)) is not None:
+        return Resolution(customer=known, new=False, attach=tuple(claims))
     look = _Look(held, owned, alias, apart)
     strong = [claim for claim in claims if claim.strength is Strength.STRONG and not claim.assertion.retired]
     retired = [claim for claim in claims if claim.assertion.retired]
@@ -185,13 +187,32 @@ def contested(claims: Sequence[Claim], held: Mapping[bytes, Sequence[Held]], ali
     return owners if len(owners) > 1 or (owners and unknown) else set()
 
 
+def _one_owner(claims: Sequence[Claim], held: Mapping[bytes, Sequence[Held]], alias: Mapping[str, str]) -> str | None:
+    """The common case, told cheaply: every key is known, live, and one and the same customer's."""
+    owner = None
+    for claim in claims:
+        edges = held.get(claim.key)
+        if edges is None or len(edges) != 1 or claim.assertion.retired or not edges[0].live:
+            return None
+        if owner is not None and edges[0].customer != owner:
+            return None
+        owner = edges[0].customer
+    if owner is None or not any(claim.strength is Strength.STRONG for claim in claims):
+        return None
+    return alias.get(owner, owner)
+
+
 class _Look:
     """Reads what is known, through aliases."""
 
     def __init__(
-        self, held: Mapping[bytes, Sequence[Held]], owned: Mapping[str, Sequence[Held]], alias: Mapping[str, str]
+        self,
+        held: Mapping[bytes, Sequence[Held]],
+        owned: Mapping[str, Sequence[Held]],
+        alias: Mapping[str, str],
+        apart: Collection[tuple[str, str]],
     ) -> None:
-        self.held, self.owned, self.alias = held, owned, alias
+        self.held, self.owned, self.alias, self.apart = held, owned, alias, apart
 
     def names(self, key: bytes) -> list[str]:
         return list(dict.fromkeys(self.alias.get(edge.customer, edge.customer) for edge in self.held.get(key, ())))

@@ -100,8 +100,8 @@ class Supervisor:
             # A role that dies at once would otherwise burn a core; one that lived is started at once.
             child.rest = 0.0 if lived > 10 else min(_LONGEST_REST, max(0.2, child.rest * 2))
             child.again = time.monotonic() + child.rest
-            _log.warning(
-                "supervisor.died",
+            (_log.info if self._stopping else _log.warning)(
+                "supervisor.ended" if self._stopping else "supervisor.died",
                 role=child.role.name,
                 child=pid,
                 status=os.waitstatus_to_exitcode(status),

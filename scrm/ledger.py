@@ -124,7 +124,8 @@ class _Page:
         for claim in told.assertions if told.whose else ():
             key = (told.whose or "", claim.namespace, claim.scope, claim.value)
             row = dict(zip(("customer", "namespace", "scope", "value"), key, strict=True))
-            self._identities[key] = {**row, "verified": claim.verified, "first": told.at, "last": told.at}
+            state = {"verified": claim.verified, "live": not claim.retired}
+            self._identities[key] = row | state | {"first": told.at, "last": told.at}
 
     # ------------------------------------------------------------------ records
     def _apply(self, told: Told) -> Fate:
@@ -357,7 +358,7 @@ def _event_row(posted: Posted, fate: Fate) -> dict[str, Any]:
 
 def _sighting() -> sqlite.Insert:
     statement = sqlite.insert(tables.identities)
-    new = {"verified": statement.excluded.verified, "last": statement.excluded.last}
+    new = {"verified": statement.excluded.verified, "live": statement.excluded.live, "last": statement.excluded.last}
     return statement.on_conflict_do_update(index_elements=list(tables.identities.primary_key.columns), set_=new)
 
 

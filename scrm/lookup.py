@@ -263,7 +263,7 @@ def _identities(connection: sa.Connection, family: Sequence[str]) -> tuple[Proof
     table = tables.identities.c
     query = sa.select(table.namespace, table.scope, table.value, table.verified, table.first, table.last)
     found = connection.execute(
-        query.where(table.customer.in_(family)).order_by(table.first, table.namespace, table.value)
+        query.where(table.customer.in_(family), table.live).order_by(table.first, table.namespace, table.value)
     )
     return tuple({(row.namespace, row.scope, row.value): Proof(**row._mapping) for row in found}.values())
 

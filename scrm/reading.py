@@ -92,7 +92,7 @@ def _told(event: Event, at: int) -> Told:
         whose=whose if isinstance(whose, str) else None,
         joined=_id(event.data.get("merged")) if event.type == "customer.merged" else None,
         parted=_parted(event, whose) if event.type == "customer.unmerged" else None,
-        assertions=tuple(_assertions(event.data.get("identities"))),
+        assertions=tuple(_assertions(event.data.get("customer"))),
         unread=unread if noun == "customer" else unread + also,
     )
 
@@ -166,11 +166,13 @@ def _parted(event: Event, whose: str | None) -> str | None:
     return _id(event.data.get("unmerged")) or _id(event.data.get("merged")) or whose
 
 
-def _assertions(raw: object) -> Iterable[Assertion]:
-    for item in raw if isinstance(raw, list) else ():
+def _assertions(customer: object) -> Iterable[Assertion]:
+    """The keys that name a customer, as its own events carry them: with ``live`` false one is retired, without a grant it has no value."""
+    found = _opened(customer.get("identities")) if isinstance(customer, dict) else None
+    for item in found if isinstance(found, list) else ():
         try:
-            yield msgspec.convert(item, Assertion)
-        except msgspec.ValidationError:
+            yield msgspec.convert({"value": "", **item, "retired": item.get("live") is False}, Assertion)
+        except (msgspec.ValidationError, TypeError, AttributeError):
             continue
 
 

@@ -14,7 +14,8 @@ from scrm import reading, words
 ZONE = ZoneInfo("Asia/Shanghai")
 _SIGNS = {"CNY": "¥", "USD": "$", "EUR": "€", "GBP": "£", "HKD": "HK$", "JPY": "¥"}
 _NO_MINOR = frozenset({"JPY", "KRW", "VND"})
-_MASKS = re.compile(r"[*•＊]")
+# 138****8000, z***@x.com, 张*, •••; but not the 200*70cm of a title.
+_MASKS = re.compile(r"[*＊]{3,}|•{3,}|^.{1,3}[*＊]{1,2}.?$")
 _TONES = {
     "good": "paid completed delivered arrived active approved",
     "busy": "confirmed processing shipped partially_shipped booked rescheduled partially_paid pending",

@@ -65,6 +65,7 @@ identities = Table(
     Column("scope", Text, primary_key=True),
     Column("value", Text, primary_key=True),
     Column("verified", Boolean, nullable=False),
+    Column("live", Boolean, nullable=False),
     Column("first", Integer, nullable=False),
     Column("last", Integer, nullable=False),
 )

@@ -368,7 +368,7 @@ class World:
         if row is None:
             return {"id": customer}
         known = self._body(row)
-        return {field: known[field] for field in ("id", "name", "contacts", "tags", "unit") if field in known}
+        return {field: known[field] for field in ("id", "name", "nickname", "contacts", "tags", "unit") if field in known}
 
     def _keep(self, row: Row, new: Body) -> None:
         self._dirty[row.id] = row

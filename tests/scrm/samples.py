@@ -66,7 +66,7 @@ def order(name: str = ORDER, **more: Any) -> dict[str, Any]:
     scarf = {
         "line_no": "1",
         "sku": "WB-01",
-        "title": "羊绒围巾 驼色 200×70cm",
+        "title": "羊绒围巾 驼色 200*70cm",
         "quantity": {"value": "2", "unit": ""},
         "price": yuan(49900),
     }
@@ -114,6 +114,14 @@ def story() -> list[dict[str, Any]]:
         created_at=at("11-03 10:20"),
         nickname="三三",
     )
+    key = {
+        "namespace": "wecom.external_userid",
+        "scope": "ww1234",
+        "value": "wmZhang001",
+        "strength": "strong",
+        "verified": True,
+        "live": True,
+    }
     masked = {"id": LI, "kind": "person", "name": "李*", "contacts": [{"kind": "phone", "value": "138****8001"}]}
     till = {
         "id": SECOND, "account": "pos-nanjing", "external_id": "NJ-20261109-0087", "channel": "feed", "placed_at": at("11-09 15:42"),
@@ -123,9 +131,8 @@ def story() -> list[dict[str, Any]]:
     }  # fmt: skip
     return [
         event("staff.updated", "stf_1", 1, "11-01 09:00", "wecom", staff={"id": "stf_1", "account": "corp-wecom", "external_id": "liming", "name": "李明 · 南京店"}),
-        event("customer.created", ZHANG, 1, "11-03 10:20", "wecom", customer=body),
-        event("relationship.started", TIE, 1, "11-03 10:20", "wecom", relationship=tie, customer=who,
-              identities=[{"namespace": "wecom.external_userid", "scope": "ww1234", "value": "wmZhang001", "verified": True}]),
+        event("customer.created", ZHANG, 1, "11-03 10:20", "wecom", customer=body | {"identities": [key]}),
+        event("relationship.started", TIE, 1, "11-03 10:20", "wecom", relationship=tie, customer=who),
         event("interaction.recorded", "int_1", 1, "11-03 10:26", "wecom", customer=who, interaction={
             "id": "int_1", "account": "corp-wecom", "external_id": "m1", "type": "message", "direction": "in", "channel": "wecom", "staff": "liming",
             "occurred_at": at("11-03 10:26"), "summary": "询问围巾是否有驼色", "body": "你好，上次看的羊绒围巾还有驼色吗？"}),
