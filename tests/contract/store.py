@@ -440,6 +440,19 @@ class StoreContract:
 
         self.run(place, scenario)
 
+    def test_candidate_that_led_to_a_merge_stays_settled(self, place: Path) -> None:
+        """Doubt that comes in late does not ask a person again."""
+
+        async def scenario(store: Store, clock: TurnedClock) -> None:
+            first = Candidate(id="mtc_1", a="cus_1", b="cus_2", reason="phone", at=NOW)
+            await store.apply(Batch(candidates=[first]))
+            await store.apply(Batch(candidates=[msgspec.structs.replace(first, state="merged")]))
+            await store.apply(Batch(candidates=[msgspec.structs.replace(first, id="mtc_2")]))
+            assert not await store.candidates()
+            assert ids(await store.candidates(state="merged")) == ["mtc_1"]
+
+        self.run(place, scenario)
+
     def test_superseded_versions_are_kept_until_purged(self, place: Path) -> None:
         """By when they were received, not by the source's time."""
 
