@@ -17,6 +17,7 @@ from gateway.clock import instant
 from gateway.errors import MappingError
 from gateway.language import fields, mapfile, paths, steps, targets
 from gateway.language.masks import is_masked
+from gateway.language.sources import Read, source
 from gateway.model.appointment import Appointment
 from gateway.model.customer import Customer
 from gateway.model.identity import Assertion
@@ -128,6 +129,8 @@ def compile_text(
     own = dict(keys["tables"].items()) if "tables" in keys else {}
     names = steps.Names(connector=connector, calls=calls, tables={**tables, **own})
     emits = [_compile_emit(piece, names) for piece in keys["emit"].members()]
+    if not emits:
+        raise keys["emit"].fault("a mapping emits something")
     stem = PurePath(place).stem
 
     def run(data: Any, context: Context) -> tuple[Mapped, ...]:
@@ -144,12 +147,12 @@ class _Emit(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
     struct: type[Record]
     parts: tuple[fields.Part, ...]
-    when: fields.Read | None
-    each: fields.Read | None
-    time: fields.Read | None
-    version: fields.Read | None
-    identities: tuple[fields.Read, ...]
-    customer: fields.Read | None
+    when: Read | None
+    each: Read | None
+    time: Read | None
+    version: Read | None
+    identities: tuple[Read, ...]
+    customer: Read | None
     given: frozenset[str]
 
 
@@ -166,8 +169,8 @@ def _compile_emit(piece: mapfile.Piece, names: steps.Names) -> Callable[[Any, st
         kind=kind,
         struct=struct,
         parts=parts,
-        when=fields.source(keys["when"]).read if "when" in keys else None,
-        each=fields.source(keys["each"]).read if "each" in keys else None,
+        when=source(keys["when"]).read if "when" in keys else None,
+        each=source(keys["each"]).read if "each" in keys else None,
         time=_side(keys.get("time"), known["updated_at"], msgspec.structs.replace(plan, noted=True)),
         version=_side(keys.get("version"), known["source_version"], plan),
         identities=_compile_identities(keys["identities"], names) if "identities" in keys else (),
@@ -177,7 +180,7 @@ def _compile_emit(piece: mapfile.Piece, names: steps.Names) -> Callable[[Any, st
     return lambda data, run: _emit(emit, data, run)
 
 
-def _side(piece: mapfile.Piece | None, target: targets.Target, plan: steps.Plan) -> fields.Read | None:
+def _side(piece: mapfile.Piece | None, target: targets.Target, plan: steps.Plan) -> Read | None:
     return fields.compile_field(piece, target, plan).read if piece else None
 
 
@@ -247,7 +250,7 @@ _TEXT = targets.Target(name="value", kind=targets.Kind.TEXT, type=str, nullable=
 _FLAG = targets.Target(name="verified", kind=targets.Kind.BOOL, type=bool)
 
 
-def _compile_customer(piece: mapfile.Piece, names: steps.Names) -> fields.Read:
+def _compile_customer(piece: mapfile.Piece, names: steps.Names) -> Read:
     parts = fields.compile_parts(piece, Customer, steps.Plan(names=names, name="customer"), filled=_FILLED)
     build = fields.maker(parts, Customer)
 
@@ -258,11 +261,11 @@ def _compile_customer(piece: mapfile.Piece, names: steps.Names) -> fields.Read:
     return read
 
 
-def _compile_identities(piece: mapfile.Piece, names: steps.Names) -> tuple[fields.Read, ...]:
+def _compile_identities(piece: mapfile.Piece, names: steps.Names) -> tuple[Read, ...]:
     return tuple(_compile_identity(member, names) for member in piece.members())
 
 
-def _compile_identity(piece: mapfile.Piece, names: steps.Names) -> fields.Read:
+def _compile_identity(piece: mapfile.Piece, names: steps.Names) -> Read:
     keys = piece.keys(_IDENTITY_KEYS, required=("namespace", "value"))
     namespace = keys["namespace"].text()
     plan = steps.Plan(names=names, name=f"identities.{namespace}", own=True)
@@ -271,7 +274,7 @@ def _compile_identity(piece: mapfile.Piece, names: steps.Names) -> fields.Read:
     scope = _side(keys.get("scope"), _TEXT, plan)
     verified = _side(keys.get("verified"), _FLAG, plan)
     retired = _side(keys.get("retired"), _FLAG, plan)
-    when = fields.source(keys["when"]).read if "when" in keys else None
+    when = source(keys["when"]).read if "when" in keys else None
 
     def claim(data: Any, run: steps.Run) -> Assertion | None:
         if when is not None and not paths.holds(when(data, run)):
@@ -290,7 +293,7 @@ def _compile_identity(piece: mapfile.Piece, names: steps.Names) -> fields.Read:
 
     if "each" not in keys:
         return lambda data, run: [made] if (made := claim(data, run)) is not None else []
-    each = fields.source(keys["each"]).read
+    each = source(keys["each"]).read
     return lambda data, run: [made for item in _listed(each(data, run)) if (made := claim(item, run)) is not None]
 
 

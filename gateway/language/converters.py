@@ -5,16 +5,12 @@ Each takes a raw value (any JSON value but null and "") and returns a canonical 
 """
 
 import re
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta, timezone
-from datetime import date as day_of
+from collections.abc import Mapping
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 from msgspec import UNSET
 
-from gateway.clock import moment
 from gateway.language import phone as numbers
 from gateway.language.masks import is_masked
 from gateway.model.values import Gender, Money, Quantity, Region
@@ -25,12 +21,14 @@ class Refusal(ValueError):
 
 
 _INT_MOST = 2**63 - 1
+_DIGITS_MOST = 10**40
 
 _INT = re.compile(r"[+-]?[0-9]{1,19}")
 _DECIMAL = re.compile(r"([+-]?)([0-9]{1,15}|(?=\.[0-9]))(?:\.([0-9]{1,18}))?")
 _MEASURE = re.compile(r"([+-]?[0-9]{1,15}(?:\.[0-9]{1,18})?)\s*([^\s0-9.+-]\S{0,15})?")
 _EMAIL = re.compile(r"[^@\s,;<>\"]{1,64}@(?:[^@\s,;<>\".]{1,63}\.)+[^@\s,;<>\".]{2,63}")
 _CURRENCY = re.compile(r"[A-Z]{3}")
+
 # Minor units of ISO 4217 where they are not two.
 _MINOR: Mapping[str, int] = {
     **dict.fromkeys(("BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "VND", "VUV", "XAF", "XOF", "XPF"), 0),
@@ -57,7 +55,7 @@ def text(raw: Any) -> str:
         return raw
     if raw is True or raw is False:
         return "true" if raw else "false"
-    if isinstance(raw, int):
+    if isinstance(raw, int) and -_DIGITS_MOST < raw < _DIGITS_MOST:
         return str(raw)
     raise Refusal(_not("a text", raw))
 
@@ -162,7 +160,7 @@ def decimal(raw: Any) -> str:
 def quantity(raw: Any, unit: str = "") -> Quantity:
     """A number with an optional unit behind it (``1.5kg``, ``2 盒``); ``unit`` from elsewhere wins."""
     if type(raw) is int:
-        return Quantity(value=str(raw), unit=unit)
+        return Quantity(value=text(raw), unit=unit)
     found = _MEASURE.fullmatch(raw.strip()) if isinstance(raw, str) else None
     if not found:
         raise Refusal(_not("a quantity", raw))
@@ -206,7 +204,7 @@ def currency(raw: Any) -> str:
 
 def _digits(raw: Any) -> tuple[str, str, str]:
     if type(raw) is int:
-        raw = str(raw)
+        raw = text(raw)
     found = _DECIMAL.fullmatch(raw.strip()) if isinstance(raw, str) else None
     if not found:
         raise Refusal(_not("a plain decimal number", raw))
@@ -280,6 +278,3 @@ def _not(wanted: str, raw: Any) -> str:
     if isinstance(raw, float):
         return f"a float where {wanted} was expected: decode decimals as text"
     return f"not {wanted}"
-
-
-Convert = Callable[..., Any]

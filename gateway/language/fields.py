@@ -10,15 +10,14 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import UNSET
 
-from gateway import clock
 from gateway.errors import ValueRefused
 from gateway.language import converters, paths, steps, targets
 from gateway.language.converters import Refusal
 from gateway.language.mapfile import Piece, nearest
+from gateway.language.sources import SOURCES, Read, Source, of_keys, source
 from gateway.language.steps import Plan, Run, Step
 from gateway.language.targets import Kind, Target
 
-Read = Callable[[Any, Run], Any]
 Tail = Callable[[Any], Any]
 
 
@@ -29,18 +28,9 @@ class Field(NamedTuple):
     constant: bool = False
 
 
-class Source(NamedTuple):
-    """Where a raw value comes from. ``walk`` is set when the data at hand is all it takes, ``key`` when it is one step into it."""
-
-    read: Read
-    walk: paths.Walk | None = None
-    key: str | None = None
-
-
-_SOURCES = ("path", "const", "option", "context")
-_KEYS = (*_SOURCES, "call", "as", "then", "table", "currency", "unit", "default", "required", "empty")
-_LIST_KEYS = ("each", "when", "fields", "required")
-_CONTEXT = ("account", "unit", "zone", "received_at")
+_KEYS = (*SOURCES, "call", "as", "then", "table", "currency", "unit", "default", "required", "empty")
+_MEMBER_KEYS = ("each", "when", "fields")
+_LIST_KEYS = (*_MEMBER_KEYS, "required")
 
 
 # ------------------------------------------------------------------ one field
@@ -54,13 +44,13 @@ def compile_field(piece: Piece, target: Target, plan: Plan) -> Field:
         step = steps.natural(piece, target)
         return Field(_reader([source(piece)], step, _tail(piece, {}, target), piece.place, plan))
     keys = piece.keys(_KEYS)
-    given = [name for name in _SOURCES if name in keys]
+    given = [name for name in SOURCES if name in keys]
     if len(given) > 1 or not (given or "call" in keys):
-        raise piece.fault(f"one source is needed ({', '.join(_SOURCES)} or call), not {len(given)}")
+        raise piece.fault(f"one source is needed ({', '.join(SOURCES)} or call), not {len(given)}")
     if given == ["const"] and not {"as", "table", "call"} & keys.keys():
         return _constant(keys, target)
     step = steps.joined(steps.between(piece, keys, target, plan))
-    read = _reader(_sources(keys), step, _tail(piece, keys, target), piece.place, plan)
+    read = _reader(of_keys(keys), step, _tail(piece, keys, target), piece.place, plan)
     beside = keys.get("currency") or keys.get("unit")
     return Field(_beside(read, source(beside)) if beside else read, constant=given == ["const"])
 
@@ -79,55 +69,6 @@ def _beside(read: Read, other: Source) -> Read:
         return read(data, run)
 
     return both
-
-
-# ------------------------------------------------------------------ sources
-def source(piece: Piece) -> Source:
-    """A path. ``$`` and ``$.`` lead from the whole data, also inside ``each``."""
-    text = piece.text()
-    rooted = text == "$" or text.startswith(("$.", "$["))
-    try:
-        path = paths.compile_path((text[1:].removeprefix(".") or "@") if rooted else text)
-    except paths.PathFault as fault:
-        raise piece.fault(str(fault)) from None
-    walk = path.walk if path.plain else _guarded(path.walk, piece.place)
-    if rooted:
-        return Source(lambda _data, run: walk(run.root))
-    return Source(lambda data, _run: walk(data), walk, path.key)
-
-
-def _sources(keys: Mapping[str, Piece]) -> list[Source]:
-    if "path" in keys:
-        piece = keys["path"]
-        found = [source(member) for member in piece.members()] if piece.is_list else [source(piece)]
-        if not found:
-            raise piece.fault("a path is needed here")
-        return found
-    if "const" in keys:
-        value = keys["const"].value()
-        return [Source(lambda _data, _run: value)]
-    if "option" in keys:
-        option = keys["option"].text()
-        return [Source(lambda _data, run: run.context.options.get(option, UNSET))]
-    if "context" in keys:
-        return [Source(_from_context(keys["context"].choice(_CONTEXT)))]
-    return [Source(lambda data, _run: data, lambda data: data)]
-
-
-def _from_context(name: str) -> Read:
-    if name == "received_at":
-        return lambda _data, run: clock.moment(run.context.received_at)
-    return lambda _data, run: getattr(run.context, name)
-
-
-def _guarded(walk: paths.Walk, place: str) -> paths.Walk:
-    def guarded(data: Any) -> Any:
-        try:
-            return walk(data)
-        except paths.PathFault as fault:
-            raise ValueRefused(str(fault), place=place) from None
-
-    return guarded
 
 
 # ------------------------------------------------------------------ reading
@@ -351,9 +292,9 @@ def _gather(parts: Sequence[Part], data: Any, run: Run) -> tuple[dict[str, Any],
 # ------------------------------------------------------------------ lists of objects
 def _compile_list(piece: Piece, target: Target, plan: Plan) -> Field:
     if piece.is_list:
-        reads = [_compile_items(member, target, plan) for member in piece.members()]
+        reads = [_compile_items(member, target, plan, _MEMBER_KEYS) for member in piece.members()]
         return Field(lambda data, run: _chained(reads, data, run))
-    items = _compile_items(piece, target, plan)
+    items = _compile_items(piece, target, plan, _LIST_KEYS)
     keys = dict(piece.items())
     tail = _tail(piece, {name: keys[name] for name in ("required",) if name in keys}, target)
 
@@ -369,8 +310,8 @@ def _chained(reads: Sequence[Read], data: Any, run: Run) -> Any:
     return tuple(item for items in found for item in items) if any(found) else UNSET
 
 
-def _compile_items(piece: Piece, target: Target, plan: Plan) -> Read:
-    keys = piece.keys(_LIST_KEYS, required=("fields",))
+def _compile_items(piece: Piece, target: Target, plan: Plan, known: Sequence[str]) -> Read:
+    keys = piece.keys(known, required=("fields",))
     make = maker(compile_parts(keys["fields"], target.of, plan), target.of)
     when = source(keys["when"]).read if "when" in keys else None
     each = source(keys["each"]).read if "each" in keys else None

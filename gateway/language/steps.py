@@ -4,12 +4,13 @@ Whether the end fits the canonical field is settled here, when the mapping is re
 """
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import UNSET
 
-from gateway.language import converters, paths
+from gateway.language import converters, paths, times
 from gateway.language.converters import Refusal
 from gateway.language.mapfile import Piece, nearest
 from gateway.language.targets import Kind, Target
@@ -79,10 +80,10 @@ CONVERTERS: Mapping[str, Converter] = {
     "decimal": Converter(converters.decimal, Kind.TEXT),
     "yuan": Converter(converters.yuan, Kind.MONEY),
     "fen": Converter(converters.fen, Kind.MONEY),
-    "time": Converter(converters.time, Kind.TIME, zoned=True),
-    "time_s": Converter(converters.time_s, Kind.TIME),
-    "time_ms": Converter(converters.time_ms, Kind.TIME),
-    "date": Converter(converters.date, Kind.TEXT),
+    "time": Converter(times.time, Kind.TIME, zoned=True),
+    "time_s": Converter(times.time_s, Kind.TIME),
+    "time_ms": Converter(times.time_ms, Kind.TIME),
+    "date": Converter(times.date, Kind.TEXT),
     "phone": Converter(converters.phone, Kind.TEXT),
     "privacy": Converter(converters.privacy, Kind.BOOL),
     "email": Converter(converters.email, Kind.TEXT),
@@ -110,11 +111,12 @@ ADVICE: Mapping[Kind, str] = {
     Kind.STRUCT: "name its fields with a dot, or a call",
     Kind.STRUCTS: "say each and fields, or a call",
 }
-_MISTAKES = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError)
+_MISTAKES = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
 
 
 def between(piece: Piece, keys: Mapping[str, Piece], target: Target, plan: Plan) -> list[Step]:
     """What lies between the source and ``target``. MappingError when it does not lead there."""
+    _check_extras(keys)
     way = [_call(keys["call"], plan.names)] if "call" in keys else []
     kind: Kind | None = None
     if "as" in keys:
@@ -177,7 +179,7 @@ def _joined_runs(way: list[Step]) -> Callable[[Any, Run], Any]:
 # ------------------------------------------------------------------ converters
 def _chain(keys: Mapping[str, Piece], way: list[Step], plan: Plan) -> Kind:
     """Append the converters of ``as``; returns what the last one yields."""
-    pieces = keys["as"].members() if keys["as"].is_list else [keys["as"]]
+    pieces = _named(keys)
     if not pieces:
         raise keys["as"].fault("a converter is needed here")
     kind = Kind.ANY
@@ -189,11 +191,17 @@ def _chain(keys: Mapping[str, Piece], way: list[Step], plan: Plan) -> Kind:
         kind = CONVERTERS[name].yields
         if name == "json" and "then" in keys:
             way.append(path_step(keys["then"]))
-    _check_extras(keys, {piece.text() for piece in pieces})
     return kind
 
 
-def _check_extras(keys: Mapping[str, Piece], named: set[str]) -> None:
+def _named(keys: Mapping[str, Piece]) -> list[Piece]:
+    if "as" not in keys:
+        return []
+    return keys["as"].members() if keys["as"].is_list else [keys["as"]]
+
+
+def _check_extras(keys: Mapping[str, Piece]) -> None:
+    named = {piece.text() for piece in _named(keys)}
     for extra, users in (("then", {"json"}), ("currency", {"yuan", "fen"}), ("unit", {"quantity"})):
         if extra in keys and not named & users:
             raise keys[extra].fault(f"{extra!r} goes with as: {' or '.join(sorted(users))}")
@@ -335,16 +343,14 @@ def _fit(target: Target) -> Step:
     def apply(value: Any) -> Any:
         if value is UNSET or value is None or value == "":
             return value
-        if type(value) is str and target.kind in (Kind.TEXT, Kind.ENUM):
-            if target.kind is Kind.TEXT:
-                return value
-            if value in members:
-                return members[value]
-        if target.of is not None and type(value) is target.of:
-            return value
+        if type(value) is str and value in members:
+            return members[value]
         try:
-            return msgspec.convert(value, target.type)
+            fitting = msgspec.convert(value, target.type)
         except msgspec.ValidationError:
             raise Refusal(f"the function's value is not {target.kind.value}") from None
+        if isinstance(fitting, datetime) and fitting.tzinfo is None:
+            raise Refusal("the function's value is a time without a zone")
+        return fitting
 
     return Step(apply)
