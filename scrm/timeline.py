@@ -6,7 +6,7 @@ from itertools import groupby
 import msgspec
 
 from gateway.model.appointment import Appointment
-from gateway.model.interaction import Direction, Interaction
+from gateway.model.interaction import Direction, Interaction, Type
 from gateway.model.order import Line, Order
 from gateway.model.relationship import Relationship
 from gateway.model.values import Money
@@ -125,7 +125,8 @@ def _sum(order: Order, kind: str) -> Money | None:
         return None
     if kind == "order.refunded":
         return order.money.refunded
-    return order.money.paid or order.money.payable
+    paid = order.money.paid
+    return paid if paid and paid.amount else order.money.payable
 
 
 def item(line: Line) -> Shown | None:
@@ -137,8 +138,10 @@ def item(line: Line) -> Shown | None:
 
 
 def _of_interaction(base: Entry, said: Interaction, lang: str, staff: Mapping[str, str]) -> Entry:
-    lines = [show.shown(text) for text in (said.summary, said.body, said.clinical)]
-    way = "" if said.direction is Direction.NONE else words.word(lang, f"direction.{said.direction.value}")
+    lines = [show.shown(text) for text in (summary, said.body, said.clinical)]
+    summary = words.name(lang, "summary", said.summary) if said.summary else None
+    spoken = said.type in (Type.MESSAGE, Type.CALL) and said.direction is not Direction.NONE
+    way = words.word(lang, f"direction.{said.direction.value}") if spoken else ""
     return msgspec.structs.replace(
         base,
         lines=tuple(line for line in lines if line),
@@ -158,7 +161,7 @@ def _of_appointment(base: Entry, booked: Appointment, staff: Mapping[str, str]) 
 
 def _of_relationship(base: Entry, tie: Relationship, lang: str, staff: Mapping[str, str]) -> Entry:
     state = words.name(lang, "state", tie.state.value) if tie.state else ""
-    way = tie.add_way if isinstance(tie.add_way, str) else ""
+    way = words.name(lang, "way", tie.add_way) if tie.add_way else ""
     facts = (_called(tie.staff, staff), state, way)
     return msgspec.structs.replace(base, facts=tuple(fact for fact in facts if fact))
 

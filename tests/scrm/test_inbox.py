@@ -151,9 +151,12 @@ def test_an_undone_merge_gives_each_their_own_again(run: Any) -> None:
 
     async def scene(core: Core) -> None:
         await core.hear(*samples.story())
-        await core.hear(
-            event("customer.unmerged", ZHANG, 3, "11-11 10:00", customer=customer(), unmerged={"id": SHADOW})
+        kept = event(
+            "customer.unmerged", ZHANG, 3, "11-11 10:00", customer=customer(), other={"id": SHADOW}, changed=[]
         )
+        mine = {"id": SHADOW, "name": "张三"}
+        lost = event("customer.unmerged", SHADOW, 2, "11-11 10:00", customer=mine, other={"id": ZHANG}, changed=[])
+        await core.hear(kept, lost)
         found = await core.book.read(lookup.dossier, SHADOW)
         assert found is not None and found.id == SHADOW and [each.id for each in found.orders] == [SECOND]
         assert await core.total("customers") == 4
@@ -204,6 +207,28 @@ def test_a_masked_value_arrives_masked_and_a_dropped_one_is_absent(run: Any) -> 
         await core.hear(*samples.story())
         assert await core.name(LI) == "李*"
         assert not await core.name(WANG)
+
+    run(scene)
+
+
+def test_a_key_is_shown_while_it_lives_and_without_a_grant_it_has_no_value(run: Any) -> None:
+    """The gateway sends what is new; a key it says is retired is no longer shown."""
+
+    async def scene(core: Core) -> None:
+        def keys(sequence: int, *identities: dict[str, Any]) -> dict[str, Any]:
+            body = {"id": ZHANG, "identities": list(identities)}
+            return event("customer.updated", ZHANG, sequence, "11-11 09:00", customer=body)
+
+        async def known() -> list[tuple[str, str]]:
+            found = await core.book.read(lookup.dossier, ZHANG)
+            return [(key.namespace, key.value) for key in found.identities] if found else []
+
+        one = {"namespace": "hl7.pid3", "scope": "HIS^MR", "value": "00123", "verified": True, "live": True}
+        bare = {"namespace": "taobao.ouid", "scope": "shop", "value": {"$sealed": "k.contact.AA"}, "live": True}
+        await core.hear(keys(1, one, bare))
+        assert await known() == [("hl7.pid3", "00123"), ("taobao.ouid", "")]
+        await core.hear(keys(2, one | {"live": False}))
+        assert await known() == [("taobao.ouid", "")]
 
     run(scene)
 

@@ -104,6 +104,14 @@ def test_money_times_and_phones_look_as_a_person_expects() -> None:
     assert show.day("en", NOW, NOW) == "Today · Wed 11 Nov 2026"
 
 
+def test_a_mask_is_told_apart_from_a_star_in_a_text() -> None:
+    """As the gateway and the marketplaces mask; the star of a size is no mask."""
+    for text in ("138****8000", "z***@x.com", "张*", "张**", "***", "欧阳*", "•••", "喜***"):
+        assert (found := show.shown(text)) and found.masked, text
+    for text in ("羊绒围巾 200*70cm × 2", "a@x.com", "张三", "5*8 的画框"):
+        assert (found := show.shown(text)) and not found.masked, text
+
+
 @pytest.mark.parametrize(
     ("asked", "accept", "lang"),
     [
