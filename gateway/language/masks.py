@@ -6,7 +6,7 @@ import re
 _STARS = re.compile(r"[*＊]{2,}|[•●·]{3,}|[￥¥]{2,}")
 _SHORT_STAR = re.compile(r"[*＊]|[*＊].|.[*＊]|.[*＊].")
 _PADDED = re.compile(r"\+?[0-9]{2,}[xX]{3,}[0-9]*")
-_CIPHER = re.compile(r"~[A-Za-z0-9+/=~_-]{8,}~|\$[^$]{6,}(?:\$[^$]*)*\$|#[^#]{6,}(?:#[^#]*)*#", re.ASCII)
+_CIPHER = re.compile(r"([~$#])[!-~]{8,}\1")
 
 
 def is_masked(text: str) -> bool:

@@ -20,6 +20,7 @@ _EXTENDED = re.compile(
 )
 # 950xx numbers belong to companies that relay calls (95013 and its like); a person never owns one.
 _RELAY = re.compile(r"(?:(?:\+|00)?86[ -]?)?(950[0-9]{2}[0-9 -]{3,14})(?:(?:[-_#,;，；]|转)[0-9]{1,8})?")
+_LANDLINE = re.compile(r"(0[0-9]{2,3}[- ]?[0-9]{7,8})(?:-|转|,| ext\.? ?)[0-9]{1,6}", re.IGNORECASE)
 _SHORTEST = 5
 _LONGEST = 40
 
@@ -68,8 +69,9 @@ def _lent(text: str) -> str | None:
 
 def _foreign(text: str, region: str) -> str | None:
     library = _library()
+    desk = _LANDLINE.fullmatch(text)
     try:
-        number = library.parse("+" + text[2:] if text.startswith("00") else text, region)
+        number = library.parse("+" + text[2:] if text.startswith("00") else desk.group(1) if desk else text, region)
     except library.NumberParseException:
         return None
     if not library.is_valid_number(number):
