@@ -32,11 +32,14 @@ from gateway.pipeline import sign
 # A partner's API and its callbacks must tell of the same people.
 _SEED = 11
 # How the demo's rate is shared out: chats and shops talk most.
-_SHARES = {"wecom": 0.3, "taobao": 0.3, "feed": 0.2, "hl7": 0.2}
+_SHARES = {"wecom": 0.3, "taobao": 0.3, "members": 0.05, "feed": 0.15, "hl7": 0.2}
+# Accounts that are not called like their connector.
+_SPOKEN = {"members": "feed"}
 _TITLES = {
     "wecom": ("企业微信 WeCom", "encrypted callbacks, HTTP"),
     "taobao": ("淘宝 Taobao", "TMC WebSocket + TOP"),
-    "feed": ("ERP 数据接入 feed", "signed JSON, HTTP"),
+    "members": ("会员系统 members", "signed feed, HTTP"),
+    "feed": ("ERP 订单 orders", "signed feed, HTTP"),
     "hl7": ("医院 HIS HL7 v2", "MLLP, GB18030"),
 }
 
@@ -75,7 +78,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
                 "api_base": f"http://127.0.0.1:{self.top}",
                 "tmc_url": f"ws://127.0.0.1:{self.tmc}/",
             },
-            "feed": {"secret": self.feed_secret, "mapping": "feed/order"},
+            "members": {"secret": self.feed_secret, "mapping": "feed/customer", "system": "erp"},
+            "feed": {"secret": self.feed_secret, "mapping": "feed/order", "system": "erp"},
             "hl7": {"listen": f"127.0.0.1:{self.mllp}"},
         }
 
@@ -85,6 +89,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         return {
             "wecom": f"{base}/wecom",
             "taobao": self.options["taobao"]["api_base"],
+            "members": f"{base}/members",
             "feed": f"{base}/feed",
             "hl7": f"mllp://127.0.0.1:{self.mllp}",
         }
@@ -101,7 +106,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         for name, options in self.options.items():
             lines += [
                 f"[accounts.{name}]",
-                f'connector = "{name}"',
+                f'connector = "{_SPOKEN.get(name, name)}"',
                 *(f'{key} = "{value}"' for key, value in options.items()),
             ]
         lines += [
@@ -162,34 +167,39 @@ async def _run(plan: Plan, *, rate: float, seconds: float | None, out: Console) 
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     told: deque[str] = deque(maxlen=8)
-    async with _programs(plan), httpx.AsyncClient(trust_env=False, timeout=2.0) as http:
-        failed = await _ready(plan, http, stop)
-        if failed:
-            out.print(f"[red]{failed}[/red]; see {plan.folder}/*.log")
-            return 1
-        api = await wecom.serve_api(host="127.0.0.1", port=plan.wecom_api, options=plan.options["wecom"], seed=_SEED)
-        partners = [asyncio.create_task(_play(plan, name, rate * share, told)) for name, share in _SHARES.items()]
-        try:
+    # Partners that the gateway calls are there first; those that call it come once it answers.
+    api = await wecom.serve_api(host="127.0.0.1", port=plan.wecom_api, options=plan.options["wecom"], seed=_SEED)
+    partners = [asyncio.create_task(_play(plan, "taobao", rate * _SHARES["taobao"], told))]
+    try:
+        async with _programs(plan), httpx.AsyncClient(trust_env=False, timeout=2.0) as http:
+            failed = await _ready(plan, http, stop)
+            if failed:
+                out.print(f"[red]{failed}[/red]; see {plan.folder}/*.log")
+                return 1
+            partners += [
+                asyncio.create_task(_play(plan, name, rate * _SHARES[name], told)) for name in ("wecom", "feed", "hl7")
+            ]
             await _watch(plan, http, told, seconds, stop, out)
-        finally:
-            for task in partners:
-                task.cancel()
-            await asyncio.gather(*partners, return_exceptions=True)
-            await _close(api)
-        await _settled(plan, http)
-        out.print(await _summary(plan, http))
+            await _end_all(partners[1:])
+            await _settled(plan, http)
+            out.print(await _summary(plan, http))
+    finally:
+        await _end_all(partners)
+        await api.close()
     return 0
 
 
-async def _close(api: wecom.Api) -> None:
-    await api.close()
+async def _end_all(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _play(plan: Plan, name: str, rate: float, told: deque[str]) -> None:
     def tell(line: str) -> None:
-        told.append(f"{_TITLES[name][0]}  {line}")
+        told.append(f"{_TITLES[name][0]}  {line.removeprefix(name).lstrip(': ')}")
 
-    await SIMULATORS[name](
+    await SIMULATORS[_SPOKEN.get(name, name)](
         url=plan.targets()[name], options=plan.options[name], rate=max(rate, 0.1), seconds=None, seed=_SEED, tell=tell
     )
 

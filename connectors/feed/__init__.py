@@ -1,6 +1,6 @@
 """The generic feed: whatever an ERP, OA, WMS, POS, web form, hotline or device can post or drop as a file."""
 
-from typing import cast
+from typing import Any, cast
 
 from connectors.feed.intake import OTHER, Feed
 from connectors.feed.options import FeedOptions
@@ -10,6 +10,15 @@ from gateway.connector import Account, Can, Card, Connector, Text, Tools, Topic
 def _open(account: Account, tools: Tools) -> Connector:
     # Only the verbs that the card names are ever called.
     return cast(Connector, Feed(account, tools))
+
+
+def _code_scope(_value: Any, context: Any) -> str:
+    """Whose customer codes these are. A company's customers and its orders often come from one system by two accounts."""
+    return str(context.options.get("system") or context.account)
+
+
+def _stems(options: FeedOptions) -> tuple[str, ...]:
+    return (options.mapping.rpartition("/")[2],)
 
 
 CARD = Card(
@@ -23,4 +32,6 @@ CARD = Card(
         Topic(name=OTHER, title=Text("自定义记录", "Record with a mapping of one's own")),
     ),
     open=_open,
+    calls={"code_scope": _code_scope},
+    stems=_stems,
 )

@@ -37,6 +37,12 @@ class FeedOptions(Options, frozen=True, kw_only=True, forbid_unknown_fields=True
     key_path: Annotated[
         str, Meta(description="JMESPath to the value within which order is kept; the row's name where absent.")
     ] = ""
+    system: Annotated[
+        str,
+        Meta(
+            description="The system whose customer codes these are: accounts that name it alike mean the same people by a code; the account's name where absent."
+        ),
+    ] = ""
     watch: Annotated[str, Meta(description="A directory whose files are taken in as if they had been posted.")] = ""
 
 
