@@ -4,12 +4,13 @@ All of it is pure. A header can be read from a decoded message or, when that is 
 answered sends the same thing for ever.
 """
 
+import functools
 from collections.abc import Sequence
 from enum import Enum
 
 import msgspec
 
-_TERMINATORS = b"\r\n"
+_ACKS = frozenset({"ACK", "MCF"})
 
 
 class Mode(Enum):
@@ -54,38 +55,45 @@ _NAMES = {
 
 
 class Header(msgspec.Struct, frozen=True):
-    """An MSH segment: ``fields[n]`` is MSH-n, as written, and ``codec`` the bytes they came as. ``fields`` is empty when there is no MSH."""
+    """An MSH segment as far as an acknowledgment needs it; see ``header_of``.
 
-    fields: Sequence[str] = ()
+    ``fields[n]`` is MSH-n as written, ``""`` up to MSH-18 where there is none, and ``codec`` the bytes they came as. ``encoding`` is MSH-2 with
+    the standard's characters where the sender gave fewer than four. ``version`` is (2, 5) for ``2.5.1``, and (2, 3) when it is not stated or
+    unreadable. ``known`` says that there is an MSH at all.
+    """
+
+    fields: Sequence[str] = ("",) * 19
     codec: str = "latin-1"
-
-    def field(self, number: int) -> str:
-        """As written, or ``""``."""
-        return self.fields[number] if number < len(self.fields) else ""
-
-    @property
-    def encoding(self) -> str:
-        """MSH-2, with the standard's characters where the sender gave fewer than four."""
-        own = self.field(2)
-        return own if len(own) >= 4 else own + "^~\\&"[len(own) :]
-
-    def parts(self, number: int) -> list[str]:
-        """The components of MSH-``number``'s first repetition."""
-        marks = self.encoding
-        return self.field(number).split(marks[1])[0].split(marks[0])
-
-    @property
-    def version(self) -> tuple[int, int]:
-        """(2, 5) for ``2.5.1``; (2, 3) when it is not stated or unreadable."""
-        numbers = self.parts(12)[0].strip().split(".")
-        if len(numbers) < 2 or not all(number.isascii() and number.isdigit() for number in numbers[:2]):
-            return (2, 3)
-        return int(numbers[0]), int(numbers[1])
+    encoding: str = "^~\\&"
+    kind: str = ""
+    event: str = ""
+    version: tuple[int, int] = (2, 3)
+    known: bool = False
 
     @property
     def is_ack(self) -> bool:
         """An acknowledgment is never acknowledged (§2.9.2)."""
-        return self.parts(9)[0].strip() in {"ACK", "MCF"}
+        return self.kind in _ACKS
+
+
+def header_of(fields: Sequence[str], codec: str) -> Header:
+    """``fields[n]`` is MSH-n as written; 0 is the segment's name, 1 the separator itself."""
+    own = fields[2] if len(fields) > 2 else ""
+    encoding = own if len(own) >= 4 else own + "^~\\&"[len(own) :]
+    padded = fields if len(fields) >= 19 else [*fields, *[""] * (19 - len(fields))]
+    component, repetition = encoding[0], encoding[1]
+    kind, _, rest = padded[9].partition(repetition)[0].partition(component)
+    return Header(
+        padded, codec, encoding, kind.strip(), rest.partition(component)[0], _version(padded[12].partition(component)[0]), True
+    )  # fmt: skip
+
+
+@functools.lru_cache(maxsize=64)
+def _version(text: str) -> tuple[int, int]:
+    numbers = text.strip().split(".")
+    if len(numbers) < 2 or not all(number.isascii() and number.isdigit() for number in numbers[:2]):
+        return (2, 3)
+    return int(numbers[0][:3]), int(numbers[1][:3])
 
 
 def raw_header(body: bytes) -> Header:
@@ -96,12 +104,12 @@ def raw_header(body: bytes) -> Header:
     line = body[at:]
     ends = [end for end in map(line.find, (b"\r", b"\n")) if end >= 0]
     text = line[: min(ends, default=len(line))].decode("latin-1")
-    mark = text[3]
-    if mark.isalnum() or mark.isspace():
+    mark = text[3:4]
+    if not mark or mark.isalnum() or mark.isspace():
         return Header()
     name, encoding, *fields = [*text.split(mark), ""]
     usable = len(set(encoding) - {mark, " ", '"'}) == len(encoding) and not any(map(str.isalnum, encoding))
-    return Header([name, mark, encoding if usable else "", *fields])
+    return header_of([name, mark, encoding if usable else "", *fields], "latin-1")
 
 
 def replies(
@@ -128,9 +136,9 @@ def replies(
 
 def _asked(header: Header, mode: Mode) -> tuple[str | None, str]:
     """MSH-15 and MSH-16, the first being None for original mode. An empty one beside a valued one asks for nothing."""
-    accept, application = header.field(15).strip(), header.field(16).strip()
     if mode is Mode.ORIGINAL:
         return None, ""
+    accept, application = header.fields[15].strip(), header.fields[16].strip()
     if accept or application:
         return accept, application
     return ("AL", "") if mode is Mode.ENHANCED else (None, "")
@@ -141,35 +149,41 @@ def _wants(condition: str, code: Code) -> bool:
 
 
 def _message(header: Header, code: str, control_id: str, now: str, fault: Fault | None, *, final: bool) -> bytes:
-    mark, encoding = header.field(1) or "|", header.encoding
+    given, mark = header.fields, header.fields[1] or "|"
     msh = [
-        "MSH", encoding, header.field(5), header.field(6), header.field(3), header.field(4), now, "", _kind(header), control_id,
-        header.field(11), header.field(12),
-    ]  # fmt: skip
+        "MSH",
+        header.encoding,
+        given[5],
+        given[6],
+        given[3],
+        given[4],
+        now,
+        "",
+        _kind(header),
+        control_id,
+        given[11],
+        given[12],
+    ]
     # An acknowledgment in enhanced mode asks for none itself, or two engines would thank each other for ever.
-    states = ["", "", "NE", "NE"] if final else ["", "", "", ""]
-    charset = header.field(18)
-    if final or charset:
-        msh += [*states, *(["", charset] if charset else [])]
-    segments = [msh, ["MSA", code, header.field(10), *_spoken(header, fault)]]
+    if final or given[18]:
+        states = "NE" if final else ""
+        msh += ["", "", states, states, *(["", given[18]] if given[18] else [])]
+    text = f"{mark.join(msh)}\rMSA{mark}{code}{mark}{given[10]}"
     if fault is not None:
-        segments.append(_err(header, fault))
-    text = "\r".join(mark.join(fields) for fields in segments) + "\r"
-    return text.encode(header.codec, "replace")
+        text += f"{_spoken(header, fault, mark)}\r{mark.join(_err(header, fault))}"
+    return f"{text}\r".encode(header.codec, "replace")
 
 
 def _kind(header: Header) -> str:
-    if header.version < (2, 4):
+    if header.version < (2, 4) or not header.event:
         return "ACK"
     component = header.encoding[0]
-    parts = header.parts(9)
-    event = parts[1] if len(parts) > 1 else ""
-    return component.join(("ACK", event, "ACK")) if event else "ACK"
+    return f"ACK{component}{header.event}{component}ACK"
 
 
-def _spoken(header: Header, fault: Fault | None) -> list[str]:
+def _spoken(header: Header, fault: Fault, mark: str) -> str:
     # MSA-3 is withdrawn from 2.7, but below it is the only thing that many senders write to their log.
-    return [fault.text] if fault is not None and header.version < (2, 7) else []
+    return mark + fault.text if header.version < (2, 7) else ""
 
 
 def _err(header: Header, fault: Fault) -> list[str]:

@@ -6,6 +6,7 @@ A message is decoded **before** it is split: in GB18030 464 common ideographs ha
 
 import codecs
 import functools
+import re
 from collections.abc import Sequence
 
 import msgspec
@@ -32,7 +33,7 @@ _CODECS = {
     **{f"{prefix}8859{part}": f"iso8859-{part}" for part in (2, 3, 4, 5, 6, 7, 8, 9, 15) for prefix in ("", "ISO")},
 }  # fmt: skip
 _PUNCTUATION = str.maketrans("", "", " -_./()")
-_TWO_BYTES_OF_UTF8 = "\u0800"
+_THREE_BYTES_OF_UTF8 = re.compile("[\u0800-\U0010ffff]")
 
 
 class Text(msgspec.Struct, frozen=True):
@@ -69,12 +70,21 @@ def _stated(raw: bytes, fallback: Sequence[str]) -> str | None:
     header = raw if end < 0 else raw[:end]
     end = header.find(b"\n")
     header = header if end < 0 else header[:end]
-    # A facility's name may be Chinese, and its second bytes may be separators: then the first segment is read as the fallback says.
-    text = header.decode("ascii") if header.isascii() else _fallback(header, fallback).text
-    fields = text.split(text[3:4] or "|", 18)
-    if len(fields) < 18:
-        return None
-    return _of_repetitions(fields[17], fields[1][1:2] or "~")
+    named = _named(header.decode("latin-1"))
+    if header.isascii():
+        return named
+    # A facility's name may be Chinese, and its second bytes may be separators: what was found has to be there in its own characters
+    # too, else the first segment is read as the fallback says.
+    if named is not None:
+        text = _try(header, named)
+        if text is not None and _named(text.text) == named:
+            return named
+    return _named(_fallback(header, fallback).text)
+
+
+def _named(header: str) -> str | None:
+    fields = header.split(header[3:4] or "|", 18)
+    return _of_repetitions(fields[17], fields[1][1:2] or "~") if len(fields) > 17 else None
 
 
 @functools.lru_cache(maxsize=64)
@@ -93,7 +103,7 @@ def _fallback(raw: bytes, fallback: Sequence[str]) -> Text:
     first = fitting[0]
     # One Chinese character in six, as GBK, is by chance a two-byte sequence of UTF-8 (Cyrillic, Arabic …); a real UTF-8 text from a
     # Chinese sender has three-byte sequences. So when GB18030 fits too, a short name is not turned into Cyrillic.
-    if first.codec == "utf-8" and max(first.text) < _TWO_BYTES_OF_UTF8:
+    if first.codec == "utf-8" and not _THREE_BYTES_OF_UTF8.search(first.text):
         return next((text for text in fitting[1:] if text.codec == "gb18030"), first)
     return first
 

@@ -1,6 +1,6 @@
 """What happened: visits, appointments, orders and reports as plain data. HL7 v2.5 §3.4.3 (PV1), §10.6 (SCH … AIP), §4.5 (ORC, OBR), §4.5.4 (TQ1).
 
-Times are HL7's own text (component 1), for the mapping to read in the account's zone. Nothing of OBX or NTE is ever read here.
+Times are texts for the mapping to read in the account's zone, ``stated`` beside ``time`` being the sender's own. Nothing of OBX or NTE is ever read here.
 """
 
 import re
@@ -26,13 +26,15 @@ _STARTS = (("TQ1", 7, 1), ("SCH", 11, 4), ("AIS", 4, 1), ("AIL", 6, 1), ("AIP", 
 
 
 def header(message: Message) -> dict[str, Any]:
-    """``event`` ``control_id`` and ``time``: when the sender wrote the fact down (EVN-2), else when it sent it (MSH-7); ``occurred``."""
+    """``event`` ``control_id``, ``stated`` and ``time``: when the sender wrote the fact down (EVN-2), else sent it (MSH-7); ``occurred``."""
     msh, evn = message.first("MSH"), message.first("EVN")
     out: dict[str, Any] = {"event": trigger(message), "control_id": message.field(msh, 10)[0]}
     recorded = _time(message, evn, 2)
     # A date alone says less than the header does.
-    _say(out, "time", recorded if len(recorded) > 8 else _time(message, msh, 7) or recorded)
-    _say(out, "occurred", _time(message, evn, 6) or out.get("time", ""))
+    stated = recorded if len(recorded) > 8 else _time(message, msh, 7) or recorded
+    _say(out, "stated", stated)
+    _say(out, "time", spelled(stated))
+    _say(out, "occurred", spelled(_time(message, evn, 6) or stated))
     return out
 
 
@@ -51,7 +53,7 @@ def visit(message: Message, event: str, control_id: str) -> dict[str, Any] | Non
     # A pre-admission is expected in the future; what happened today is that it was booked.
     expected = _time(message, message.first("PV2"), 8) if event == "A05" else ""
     if event != "A05":
-        _say(out, "at", _time(message, pv1, 45 if event == "A03" else 44))
+        _say(out, "at", spelled(_time(message, pv1, 45 if event == "A03" else 44)))
     known = (
         ("class", message.field(pv1, 2)[0]), ("location", _place(message.field(pv1, 3, 8), _WARD)), ("service", message.field(pv1, 10)[0]),
         ("attending", _person(message.field(pv1, 7, 3))), ("disposition", message.field(pv1, 36)[0]), ("expected", expected),
@@ -72,8 +74,8 @@ def appointment(message: Message) -> dict[str, Any]:
     _say(out, "place", _place(message.field(message.first("AIL"), 3, 8), _ROOM))
     _say(out, "staff", message.get("AIP-3.1") or message.get("AIP-3.2") or message.get("SCH-16.1") or "")
     start = _first(message, *_STARTS)
-    _say(out, "start", start)
-    _say(out, "end", _first(message, ("TQ1", 8, 1), ("SCH", 11, 5)) or (start and _later(start, _duration(message))))
+    _say(out, "start", spelled(start))
+    _say(out, "end", spelled(_first(message, ("TQ1", 8, 1), ("SCH", 11, 5)) or _later(start, _duration(message))))
     _say(out, "status", _appointment_status(event, message.get("SCH-25.1") or message.get("SCH-25.2") or ""))
     return out
 
@@ -91,9 +93,11 @@ def order(message: Message) -> dict[str, Any]:
         out["state"] = f"orc5.{status}"
     elif control not in _SILENT:
         out["state"] = f"orc1.{control}"
+    stated = _first(message, ("ORC", 9, 1), ("MSH", 7, 1))
+    _say(out, "stated", stated)
+    _say(out, "time", spelled(stated))
     if control == "NW":
-        _say(out, "placed", _first(message, ("ORC", 9, 1), ("MSH", 7, 1)))
-    _say(out, "time", _first(message, ("ORC", 9, 1), ("MSH", 7, 1)))
+        _say(out, "placed", spelled(stated))
     return out
 
 
@@ -112,14 +116,14 @@ def report(message: Message) -> dict[str, Any]:
     out = _order(message)
     status = (message.get("OBR-25") or "").upper()
     _say(out, "state", f"obr25.{status}" if status else "")
-    time = _first(message, ("OBR", 22, 1), ("MSH", 7, 1))
-    _say(out, "time", time)
+    stated = _first(message, ("OBR", 22, 1), ("MSH", 7, 1))
+    _say(out, "stated", stated)
+    _say(out, "time", spelled(stated))
     if status in _REPORTED:
         step = "report ready" if status == "F" else "report corrected"
-        out["ready"] = {"id": f"{out['id']}:{status}:{time}", "step": step}
-        _say(out["ready"], "at", time)
+        out["ready"] = {"id": f"{out['id']}:{status}:{stated}", "step": step}
     if status == "F":
-        _say(out, "completed", time)
+        _say(out, "completed", spelled(stated))
     return out
 
 
@@ -130,6 +134,13 @@ def entity(message: Message, path: str, kind: str = "") -> str:
         return ""
     place = message.get(f"{path}.2") or message.get(f"{path}.3") or kind
     return f"{value}@{place}" if place else value
+
+
+def spelled(time: str) -> str:
+    """A time without an offset as ``YYYY-MM-DD HH:MM:SS``, which is read several times as fast; any other stays as it is."""
+    if len(time) not in (12, 14) or not time.isdigit():
+        return time
+    return f"{time[:4]}-{time[4:6]}-{time[6:8]} {time[8:10]}:{time[10:12]}:{time[12:] or '00'}"
 
 
 # ------------------------------------------------------------------ inside

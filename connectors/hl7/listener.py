@@ -80,6 +80,7 @@ class Listener:
         # Fresh over restarts and processes: the start to the microsecond, some luck, and a count. 19 characters, MSH-10 takes 20.
         self._prefix = f"{start // 1000:011x}{clock.new_id('', start)[-3:]}"
         self._count = itertools.count(1)
+        self._now = (-1, "")
 
     # ------------------------------------------------------------------ receive
     def receive(self, request: Request) -> Outcome:
@@ -99,8 +100,8 @@ class Listener:
                 return Accepted(events=(), reply=Reply(content_type=_TYPE))
             events = self._events(parsed, request.body)
         except _Wrong as wrong:
-            header = header if header.fields else ack.raw_header(request.body)
-            code = wrong.code if header.fields else Code.REJECT
+            header = header if header.known else ack.raw_header(request.body)
+            code = wrong.code if header.known else Code.REJECT
             reply = self._reply(header, code, request.received_at, wrong.fault)
             return Refused(
                 reason=wrong.reason, reply=reply, detail=f"{wrong.fault.number} {wrong.fault.name}: {wrong.fault.text}"
@@ -116,7 +117,7 @@ class Listener:
             message = Message(text.text, text.codec, lenient=self._options.lenient)
         except PayloadError as error:
             raise _Wrong(Code.REJECT, Reason.MALFORMED, Fault(100, error.detail)) from error
-        return _Parsed(message, text, Header(message.all("MSH")[0], text.codec))
+        return _Parsed(message, text, ack.header_of(message.all("MSH")[0], text.codec))
 
     def _events(self, parsed: _Parsed, body: bytes) -> tuple[Inbound, ...]:
         _check_header(parsed)
@@ -136,7 +137,7 @@ class Listener:
         )
 
     def _topic(self, message: Message, header: Header) -> str:
-        kind, event = header.parts(9)[0].strip(), clinic.trigger(message)
+        kind, event = header.kind, clinic.trigger(message)
         topic = _TOPICS.get((kind, event))
         if topic is not None:
             return topic
@@ -171,14 +172,19 @@ class Listener:
     def _dedupe_key(self, header: Header, body: bytes) -> str:
         # Ids repeat after a sender's restart; only with the same content is it the same message.
         digest = hashlib.blake2b(body, digest_size=_SIZE_OF_DIGEST).hexdigest()
-        return "|".join((header.field(3), header.field(4), header.field(10), digest))
+        return "|".join((*header.fields[3:5], header.fields[10], digest))
 
     def _reply(self, header: Header, code: Code, received_at: int, fault: Fault | None) -> Reply:
-        when = datetime.fromtimestamp(received_at // clock.SECOND, self._zone)
-        now = f"{when.year:04}{when.month:02}{when.day:02}{when.hour:02}{when.minute:02}{when.second:02}{when:%z}"
+        now = self._second(received_at // clock.SECOND)
         control_id = f"{self._prefix}{next(self._count) & 0xFFFFF:05x}"
         found = ack.replies(header, self._mode, code, control_id=control_id, now=now, fault=fault)
         return Reply(body=BETWEEN_FRAMES.join(found), content_type=_TYPE)
+
+    def _second(self, seconds: int) -> str:
+        """MSH-7 in the account's zone. Thousands of acknowledgments share one second."""
+        if self._now[0] != seconds:
+            self._now = seconds, datetime.fromtimestamp(seconds, self._zone).strftime("%Y%m%d%H%M%S%z")
+        return self._now[1]
 
     # ------------------------------------------------------------------ decode
     def decode(self, topic: str, payload: bytes) -> Decoded:
@@ -232,11 +238,11 @@ def _missing(segment: str, fields: list[str] | None, number: int) -> _Wrong:
 
 def _check_header(parsed: _Parsed) -> None:
     header = parsed.header
-    if not header.parts(9)[0].strip():
+    if not header.kind:
         raise _Wrong(Code.REJECT, Reason.UNSUPPORTED, Fault(200, "MSH-9 does not say what this is", ("MSH", 1, 9)))
-    if not header.field(10).strip():
+    if not header.fields[10].strip():
         raise _malformed(101, "MSH-10 is empty", ("MSH", 1, 10))
-    version = header.parts(12)[0].strip()
+    version = header.fields[12].strip()
     if version and not version.startswith("2"):
         raise _Wrong(Code.REJECT, Reason.UNSUPPORTED, Fault(203, "only HL7 version 2 is spoken here", ("MSH", 1, 12)))
     if len(parsed.message.all("MSH")) > 1:

@@ -25,6 +25,7 @@ _USE = {
     "C": "home",
 }
 _NOT_A_VOICE = frozenset({"FX", "MD", "BP", "TDD", "TTY", "SAT"})
+_MOBILE = re.compile(r"(?:\+?86)?1[3-9][0-9]{9}")
 _PREFERRED = ("MR", "PI", "PT", "PN")
 _ADDRESS, _AT_WORK = 11, 14
 _CONTACT_FIELDS = (_ADDRESS, 13, _AT_WORK, 40)
@@ -171,7 +172,7 @@ def _deceased(message: Message, when: str, indicator: str, out: dict[str, Any]) 
 
 # ------------------------------------------------------------------ ways to reach somebody
 def _contacts(message: Message, fields: list[str], out: dict[str, Any]) -> None:
-    """``phones`` {number, use}, ``emails`` {address, use}, ``addresses`` {use, street, postcode, region}.
+    """``phones`` {number, use}, ``mobiles`` (numbers), ``emails`` {address, use}, ``addresses`` {use, street, postcode, region}.
 
     ``unreachable`` is True when every field that speaks is null: contacts are one list in the model, and part of it cannot be erased.
     """
@@ -197,8 +198,12 @@ def _telecom(parts: list[str], place: str, out: dict[str, Any]) -> None:
     if "@" in mail:
         out.setdefault("emails", []).append({"address": mail, "use": place})
     number = parts[11] or _dialled(*parts[4:7]) or first
-    if number and equipment not in _NOT_A_VOICE:
-        out.setdefault("phones", []).append({"number": number, "use": "mobile" if equipment == "CP" else place})
+    if not number or equipment in _NOT_A_VOICE:
+        return
+    if equipment == "CP" or _MOBILE.fullmatch(number):
+        place = "mobile"
+        out.setdefault("mobiles", []).append(number)
+    out.setdefault("phones", []).append({"number": number, "use": place})
 
 
 def _dialled(country: str, area: str, local: str) -> str:

@@ -316,7 +316,7 @@ class _Line:
 def answer(block: bytes) -> tuple[str, str]:
     """MSA-1 and MSA-2 of an acknowledgment as it came off the wire; ``""`` where it holds none."""
     body = block[block.rfind(b"\x0b") + 1 :]
-    mark = raw_header(body).field(1)
+    mark = raw_header(body).fields[1]
     for line in body.decode("latin-1").split("\r"):
         fields = line.split(mark or "|")
         if fields[0] == "MSA" and len(fields) > 2:
