@@ -30,7 +30,8 @@ Config = Annotated[
 ]
 Json = Annotated[bool, Parameter(name="--json", negative="", help="One JSON document instead of a table.")]
 
-_out = Console(highlight=False, soft_wrap=True)
+# A pipe has no width of its own; 80 columns would fold every table.
+_out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 160)
 _err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 main_app = App(
@@ -64,9 +65,7 @@ def main() -> None:
 
 def _tree(config: Path | None, **flags: Any) -> settings.Settings:
     found = config or (Path("config.toml") if Path("config.toml").exists() else None)
-    tree = settings.load(found, flags=flags)
-    logs.configure(tree.gateway.log)
-    return tree
+    return settings.load(found, flags=flags)
 
 
 def _show(rows: Sequence[dict[str, Any]], *, json: bool, title: str, empty: str) -> None:
@@ -92,6 +91,7 @@ def serve(
 ) -> int:
     """Run the gateway until SIGTERM. 运行网关。"""
     tree = _tree(config, **{"http.host": host, "http.port": port, "http.workers": workers})
+    logs.configure(tree.gateway.log)
     _warn_of_plain_secrets(tree)
     fresh = app.prepare(tree)
     for name, secret in fresh.items():
@@ -171,8 +171,8 @@ def connectors(*, json: Json = False) -> int:
             "name": card.name,
             "title": f"{card.title.zh} / {card.title.en}",
             "can": ", ".join(sorted(verb.value for verb in card.can)),
-            "topics": ", ".join(topic.name for topic in card.topics),
             "options": ", ".join(card.options.__struct_fields__),
+            **({"topics": [topic.name for topic in card.topics]} if json else {}),
         }
         for card in CARDS.values()
     ]
