@@ -302,7 +302,10 @@ class Store(Protocol):
 
         A delivery with a subject goes to ``waiting`` when an open one of the same endpoint and subject exists, and in one batch only
         the first is not waiting. Seen keys that exist already are left alone. Candidates are unique by pair and reason; a rejected pair
-        is not reopened. An errand that exists is asked once more and keeps the earlier due time.
+        is not reopened; one that comes in as merged or rejected settles what is there. An errand that exists is asked once more and
+        keeps the earlier due time, but does not become due while it runs. A record keeps its kind and key for good.
+
+        Stale also when another worker wrote the same natural key, strong identity or event first: look again.
         """
         ...
 
@@ -341,7 +344,7 @@ class Store(Protocol):
         ...
 
     async def settle(self, done: Sequence[Errand], again: Sequence[Errand]) -> None:
-        """Forget ``done`` unless asked for again meanwhile; keep ``again`` with its new due time, tries and cause."""
+        """Forget ``done`` unless asked for again meanwhile, which makes it due now; keep ``again`` with its new due time, tries and cause."""
         ...
 
     async def pulls(self) -> Sequence[PullState]:
@@ -406,7 +409,8 @@ class Store(Protocol):
         ...
 
     async def revive(self, deliveries: Sequence[str], *, now: int) -> int:
-        """Make final deliveries due again, with their tries counted from zero. Returns how many."""
+        """Make final deliveries due again, with their tries counted from zero; one with a subject waits its turn. Those of a disabled
+        endpoint stay as they are. Returns how many were revived."""
         ...
 
     async def counts(self) -> dict[str, Any]:
@@ -415,7 +419,9 @@ class Store(Protocol):
         ...
 
     async def purge(self, *, before: int) -> int:
-        """Forget seen keys, events with only final deliveries, attempts, superseded versions and rejects older than ``before``."""
+        """Forget seen keys, events with only final deliveries, attempts, superseded versions and rejects older than ``before``.
+
+        In small steps, each a transaction; returns how many rows went, deliveries of forgotten events included."""
         ...
 
     async def close(self) -> None:

@@ -134,7 +134,7 @@ class Line:
         self._closed = False
 
     async def run(self, job: Callable[[sqlite3.Connection], T]) -> T:
-        """What ``job`` returns. StoreError when the line is closed."""
+        """What ``job`` returns. StoreError when the line is closed. A caller that is cancelled does not stop a job that has begun."""
         if self._closed:
             raise StoreError("the store is closed", place=str(self._path))
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._guarded, job)

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from gateway.errors import Stale, StoreError
+from gateway.model.identity import Strength
 from gateway.store import Batch, Cursor, Delivery, DeliveryState, Edge, Found, Merge, Wants
 from gateway.stores import shapes, statements
 from gateway.stores.sqlite_connection import snapshot, transaction
@@ -104,7 +105,8 @@ def _write_rows(connection: sqlite3.Connection, batch: Batch) -> Counter[str]:
 def _write_edges(connection: sqlite3.Connection, batch: Batch) -> None:
     statements.drop_edges.run(connection, batch.gone)
     statements.put_edges.run(connection, shapes.edge.pack_all(batch.edges))
-    if statements.twice_held.run(connection, list({edge.key for edge in batch.edges if edge.live})):
+    strong = {edge.key for edge in batch.edges if edge.live and edge.strength is Strength.STRONG}
+    if statements.twice_held.run(connection, list(strong)):
         raise Stale("a strong key would have two live edges")
 
 
