@@ -32,6 +32,12 @@ class Meters:
             "gateway_unknown_values", "Values that no table knows", ["account", "field"], registry=registry
         )
         self.superseded = Counter("gateway_superseded", "Versions that came too late", ["account"], registry=registry)
+        self.flagged = Counter(
+            "gateway_flagged",
+            "Changes that a person may want to look at: regressed, sum_mismatch, refund_exceeds_paid, unknown_status",
+            ["account", "flag"],
+            registry=registry,
+        )
         self.events = Counter("gateway_events", "Events published", ["type"], registry=registry)
         self.attempts = Counter("gateway_attempts", "Attempts to deliver", ["endpoint", "outcome"], registry=registry)
         self.end_to_end = Histogram(

@@ -112,6 +112,7 @@ class Door:
         inner = ops.create_app(parts=self.parts, board=self._ground.board, clock=self._ground.clock)
         door = HttpDoor(
             accept=self._receiver.accept,
+            oversized=self._receiver.oversized,
             inner=cast(App, inner),
             clock=self._ground.clock,
             meters=self._ground.meters,

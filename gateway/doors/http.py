@@ -15,12 +15,10 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 Accept = Callable[[str, Request], Awaitable[Reply]]
+Oversized = Callable[[str, Request, int], Reply]
 
 _log = structlog.get_logger()
 _PREFIX = "/in/"
-TOO_LARGE = Reply(
-    status=413, body=b'{"title":"larger than max_body","status":413}', content_type="application/problem+json"
-)
 FAULT = Reply(
     status=500,
     body=b'{"title":"a fault of the gateway, send it again","status":500}',
@@ -35,10 +33,13 @@ NOT_ALLOWED = Reply(
 
 
 class HttpDoor:
-    """An ASGI application. ``max_body`` in bytes."""
+    """An ASGI application. ``max_body`` in bytes; a larger body is read no further and answered by ``oversized``."""
 
-    def __init__(self, *, accept: Accept, inner: App, clock: Clock, meters: Meters, max_body: int) -> None:
+    def __init__(
+        self, *, accept: Accept, oversized: Oversized, inner: App, clock: Clock, meters: Meters, max_body: int
+    ) -> None:
         self._accept = accept
+        self._oversized = oversized
         self._inner = inner
         self._clock = clock
         self._meters = meters
@@ -59,8 +60,6 @@ class HttpDoor:
         if scope["method"] not in ("GET", "POST"):
             return NOT_ALLOWED
         body = await self._body(receive)
-        if body is None:
-            return TOO_LARGE
         began = self._clock.now()
         peer = scope.get("client")
         request = Request(
@@ -68,31 +67,34 @@ class HttpDoor:
             path=scope["path"],
             query=scope["query_string"].decode("latin-1"),
             headers={name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]},
-            body=body,
+            body=body if isinstance(body, bytes) else b"",
             peer=peer[0] if peer else "",
             received_at=began,
         )
+        name = scope["path"][len(_PREFIX) :]
         try:
-            reply = await self._accept(scope["path"][len(_PREFIX) :], request)
+            reply = (
+                await self._accept(name, request) if isinstance(body, bytes) else self._oversized(name, request, body)
+            )
         except Exception:  # the HTTP edge: a fault of ours is a 500 that says nothing, and a log line that says all
             _log.exception("door.fault", path=scope["path"])
             return FAULT
         self._meters.ack.observe((self._clock.now() - began) / 1e6)
         return reply
 
-    async def _body(self, receive: Receive) -> bytes | None:
-        """The whole body, or None when it is larger than allowed."""
+    async def _body(self, receive: Receive) -> bytes | int:
+        """The whole body; or, when it is larger than allowed, how many bytes had come by then."""
         message = await receive()
         body: bytes = message.get("body", b"")
         if not message.get("more_body"):
-            return body if len(body) <= self._max_body else None
+            return body if len(body) <= self._max_body else len(body)
         parts, size = [body], len(body)
         while message.get("more_body"):
             message = await receive()
             part = message.get("body", b"")
             size += len(part)
             if size > self._max_body:
-                return None
+                return size
             parts.append(part)
             if message["type"] == "http.disconnect":
                 return b""

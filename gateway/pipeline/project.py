@@ -323,6 +323,11 @@ class Projector:
                     meters.unknown.labels(read.entry.account, unknown.field).inc()
         for read in done.repeated:
             meters.known.labels(read.entry.account, "store").inc()
+        accounts = {read.entry.id: read.entry.account for read in done.applied}
+        for late in done.batch.superseded:
+            meters.superseded.labels(accounts[late.entry]).inc()
+        for account, flag in done.world.flagged if done.world else ():
+            meters.flagged.labels(account, flag).inc()
         for letter in done.dead:
             meters.dead.labels(letter.account, letter.cause).inc()
         for event in done.batch.events:

@@ -8,7 +8,7 @@ import structlog
 
 from gateway import journal, limiter
 from gateway.clock import Clock, new_id
-from gateway.connector import Accepted, Challenge, Inbound, Refused, Reply, Request
+from gateway.connector import Accepted, Challenge, Inbound, Reason, Refused, Reply, Request
 from gateway.errors import JournalError
 from gateway.meters import Meters
 from gateway.model.lane import Lane
@@ -20,6 +20,9 @@ _log = structlog.get_logger()
 _KEPT_OF_A_REJECT = 4096
 
 NOT_FOUND = Reply(status=404, body=b'{"title":"no such account","status":404}', content_type="application/problem+json")
+TOO_LARGE = Reply(
+    status=413, body=b'{"title":"larger than max_body","status":413}', content_type="application/problem+json"
+)
 UNAVAILABLE = Reply(
     status=503,
     body=b'{"title":"not written down, send it again","status":503}',
@@ -143,7 +146,15 @@ class Receiver:
             headers=(("retry-after", str(max(1, round(wait + 0.5)))),),
         )
 
-    def _refuse(self, opened: Opened, request: Request, outcome: Refused) -> Reply:
+    def oversized(self, name: str, request: Request, size: int) -> Reply:
+        """The answer to a body over the limit, of which ``size`` bytes had come when the reading stopped; none of it is kept."""
+        opened = self._accounts.get(name)
+        if opened is None:
+            return NOT_FOUND
+        outcome = Refused(reason=Reason.TOO_LARGE, reply=TOO_LARGE, detail="larger than http.max_body")
+        return self._refuse(opened, request, outcome, size)
+
+    def _refuse(self, opened: Opened, request: Request, outcome: Refused, size: int | None = None) -> Reply:
         name = opened.account.name
         self._meters.refused.labels(name, outcome.reason.value).inc()
         now = self._clock.now()
@@ -156,7 +167,7 @@ class Receiver:
                 reason=outcome.reason.value,
                 detail=outcome.detail,
                 peer=request.peer,
-                size=len(request.body),
+                size=len(request.body) if size is None else size,
                 at=now,
                 body=self._vault.seal(sample, reject.encode()) if sample else None,
             )

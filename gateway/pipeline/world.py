@@ -46,13 +46,6 @@ class Cause(msgspec.Struct, frozen=True, kw_only=True):
     unit: str | None
 
 
-class Tally(msgspec.Struct):
-    """What a batch will report once it is applied."""
-
-    superseded: int = 0
-    duplicates: int = 0
-
-
 class World:
     """See the module. One per batch; ``rows`` … ``candidates`` are the batch's output."""
 
@@ -74,7 +67,7 @@ class World:
         self.moves: list[tuple[str, str]] = []
         self.candidates: list[Candidate] = []
         self.superseded: list[Superseded] = []
-        self.tally = Tally()
+        self.flagged: list[tuple[str, str]] = []
         for row in self._by_id.values():
             self._note_alias(row)
 
@@ -264,23 +257,21 @@ class World:
         patch = self._patch(said, name, who, row, cause)
         old = self._body(row) if row else None
         if old is not None and kind == "interaction":
-            self.tally.duplicates += 1
             return
         at = said.source_time if said.source_time is not None else cause.at
         done = change.change(old, patch, source=f"{cause.account}/{cause.stem}", at=at, version=said.source_version)
         if done.verdict is Verdict.SUPERSEDED:
-            self.tally.superseded += 1
             self.superseded.append(
                 Superseded(record=name, entry=cause.entry, at=at, received=cause.at, body=_json.encode(patch))
             )
         elif done.verdict is Verdict.DUPLICATE:
-            self.tally.duplicates += 1
             if row is not None and done.body is not old:
                 self._keep(
                     msgspec.structs.replace(row, at=max(at, row.at), updated=cause.at, body=_json.encode(done.body)),
                     done.body,
                 )
         else:
+            self.flagged += [(cause.account, flag) for flag in done.body.get("flags") or ()]
             self._publish(kind, name, old, done.body, done.changed, cause, at=at, version=said.source_version, key=key)
 
     def _patch(self, said: mapping.Mapped, name: str, who: str | None, row: Row | None, cause: Cause) -> Body:
@@ -368,7 +359,9 @@ class World:
         if row is None:
             return {"id": customer}
         known = self._body(row)
-        return {field: known[field] for field in ("id", "name", "nickname", "contacts", "tags", "unit") if field in known}
+        return {
+            field: known[field] for field in ("id", "name", "nickname", "contacts", "tags", "unit") if field in known
+        }
 
     def _keep(self, row: Row, new: Body) -> None:
         self._dirty[row.id] = row
