@@ -12,7 +12,7 @@ from connectors.hl7 import groups
 from connectors.hl7.listener import BETWEEN_FRAMES, TRUNCATED
 from gateway import cases, mapping
 from gateway.connector import Accepted, Inbound, Outcome, Reason, Refused
-from gateway.doors import mllp
+from gateway.doors import blocks, mllp
 from gateway.errors import PayloadError
 from tests.connectors.hl7_kit import PID, listener, message, receive
 
@@ -239,7 +239,7 @@ def test_lf_messages_are_read_where_the_account_is_lenient_and_explained_where_i
 def test_the_door_and_the_connector_name_a_cut_frame_alike() -> None:
     """The header stands in both, since neither may import the other."""
     assert TRUNCATED == mllp.TRUNCATED
-    assert mllp.FS + mllp.CR + mllp.VT == BETWEEN_FRAMES
+    assert blocks.FS + blocks.CR + blocks.VT == BETWEEN_FRAMES
 
 
 # ------------------------------------------------------------------ anything at all

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from gateway.clock import SystemClock, TurnedClock
 from gateway.connector import Reply, Request
-from gateway.doors.mllp import TRUNCATED, Accept, Counts, Frame, Framer, Server, serve_mllp
+from gateway.doors.blocks import Counts, Frame, Framer
+from gateway.doors.mllp import TRUNCATED, Accept, Server, serve_mllp
 from gateway.errors import JournalError
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
