@@ -138,8 +138,8 @@ def item(line: Line) -> Shown | None:
 
 
 def _of_interaction(base: Entry, said: Interaction, lang: str, staff: Mapping[str, str]) -> Entry:
-    lines = [show.shown(text) for text in (summary, said.body, said.clinical)]
     summary = words.name(lang, "summary", said.summary) if said.summary else None
+    lines = [show.shown(text) for text in (summary, said.body, said.clinical)]
     spoken = said.type in (Type.MESSAGE, Type.CALL) and said.direction is not Direction.NONE
     way = words.word(lang, f"direction.{said.direction.value}") if spoken else ""
     return msgspec.structs.replace(

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Request, expect, sync_playwright
 
 from tests.scrm import samples
 from tests.scrm.conftest import Served
@@ -62,13 +62,18 @@ class Visit:
         self.faults: list[str] = []
         self.page.on("console", lambda message: self.faults.append(f"console: {message.text}"))
         self.page.on("pageerror", lambda error: self.faults.append(f"error: {error}"))
-        self.page.on("requestfailed", lambda request: self.faults.append(f"failed: {request.url}"))
+        self.page.on("requestfailed", self._failed)
         self.page.on(
             "request",
             lambda request: (
                 None if request.url.startswith(served.url) else self.faults.append(f"foreign: {request.url}")
             ),
         )
+
+    def _failed(self, request: Request) -> None:
+        # Leaving a page cuts off the refresh that is under way; that is not a fault.
+        if request.failure != "net::ERR_ABORTED":
+            self.faults.append(f"failed: {request.url} {request.failure}")
 
     def close(self) -> None:
         """Nothing may have gone wrong on the way."""
