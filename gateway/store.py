@@ -380,6 +380,10 @@ class Store(Protocol):
         """Merges that a customer survived or was lost in, newest first."""
         ...
 
+    async def moved(self, merge: str) -> Sequence[str]:
+        """The records that a merge re-pointed from the loser to the survivor, by id."""
+        ...
+
     async def unmerge(self, merge: Merge, batch: Batch) -> None:
         """Apply ``batch`` (what undoing leads to) and mark the merge undone, in one transaction. Stale when it already is."""
         ...

@@ -175,6 +175,8 @@ class Projector:
             await self.project(entries, before)
         except Stale:
             self._cursors = None
+            # Whoever was first goes on first; without a pause two that disagree would spin.
+            await self._clock.sleep(0.05)
             return len(entries)
         self._cursors[(lane, shard)] = entries[-1].position
         return len(entries)

@@ -83,7 +83,7 @@ class Settler:
         await self._store.apply(store.Batch(errands=[job]))
 
     async def unmerge(self, merge: store.Merge) -> None:
-        """Give both customers back what was theirs when they were merged; what came in since stays with the survivor.
+        """Give both customers back what was theirs when they were merged, records included; what came in since stays with the survivor.
 
         The identities that the loser brought point at it again, so that what they bring next is the loser's. ``customer.unmerged`` is published
         for both.
@@ -96,11 +96,15 @@ class Settler:
         edges = [edge for edge in found.edges_of.get(survivor.id, ()) if edge.key in moved]
         lost = _apart(before["loser"], survivor.id, now)
         kept = _apart(before["survivor"], loser.id, now)
+        given = await self._store.moved(merge.id)
         batch = store.Batch(
             gone=[(edge.key, survivor.id) for edge in edges],
             edges=[self._back(edge, loser.id) for edge in edges],
             rows=[self._row(survivor, kept, now), self._row(loser, lost, now)],
-            events=[self._event(survivor, kept, loser.id, now), self._event(loser, lost, survivor.id, now)],
+            events=[
+                self._event(survivor, kept, loser.id, now),
+                self._event(loser, lost, survivor.id, now, list(given)),
+            ],
         )
         await self._store.unmerge(merge, batch)
 
@@ -114,7 +118,9 @@ class Settler:
     def _row(self, row: store.Row, body: dict[str, Any], now: int) -> store.Row:
         return msgspec.structs.replace(row, body=_json.encode(body), sequence=row.sequence + 1, updated=now)
 
-    def _event(self, row: store.Row, body: dict[str, Any], other: str, now: int) -> store.EventRow:
+    def _event(
+        self, row: store.Row, body: dict[str, Any], other: str, now: int, given: Sequence[str] = ()
+    ) -> store.EventRow:
         name = derived_id("evt", now, row.id, "unmerged", str(row.sequence + 1))
         document = {
             "id": name,
@@ -124,7 +130,7 @@ class Settler:
             "subject": row.id,
             "sequence": row.sequence + 1,
             "source": {"account": row.account, "connector": "", "entry": "", "mapping": ""},
-            "data": {"customer": change.published(body), "other": {"id": other}, "changed": []},
+            "data": {"customer": change.published(body), "other": {"id": other}, "records": list(given), "changed": []},
         }
         return store.EventRow(
             id=name, type="customer.unmerged", subject=row.id, sequence=row.sequence + 1, at=now, account=row.account, entry="",

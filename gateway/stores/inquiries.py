@@ -36,6 +36,9 @@ merges = Form(
         _merges.where(tables.merges.c.loser == bindparam("of")),
     ).order_by(sa.desc("at"), sa.desc("id"))
 )
+moved = Form(
+    sa.select(tables.moved.c.record).where(tables.moved.c.merge == bindparam("of")).order_by(tables.moved.c.record)
+)
 candidates = Form(
     sa.select(*shapes.candidate.columns)
     .where(tables.candidates.c.state == bindparam("in_state"))

@@ -175,6 +175,11 @@ class SqliteStore:
         """See ``Store.merges``."""
         return await self._listed(shapes.merge, inquiries.merges, of=customer)
 
+    async def moved(self, merge: str) -> Sequence[str]:
+        """See ``Store.moved``."""
+        rows = await self._desk.run(partial(inquiries.moved.run, of=merge))
+        return [record for (record,) in rows]
+
     async def unmerge(self, merge: Merge, batch: Batch) -> None:
         """See ``Store.unmerge``."""
         await self._writer.run(partial(sqlite_project.unmerge, merge=merge, batch=batch, now=self._clock.now()))

@@ -51,6 +51,7 @@ def unmerge(connection: sqlite3.Connection, merge: Merge, batch: Batch, *, now: 
     with transaction(connection):
         if not statements.undo_merge.change(connection, id_=merge.id, at_=now):
             raise Stale("this merge is already undone")
+        statements.give_back.run(connection, merge_=merge.id, loser_=merge.loser, survivor_=merge.survivor)
         _apply(connection, batch, now)
 
 
@@ -60,6 +61,8 @@ def _apply(connection: sqlite3.Connection, batch: Batch, now: int) -> set[str]:
     tally = _write_rows(connection, batch)
     _write_edges(connection, batch)
     statements.put_merges.run(connection, shapes.merge.pack_all(batch.merges))
+    for merge in batch.merges:
+        statements.note_moved.run(connection, merge_=merge.id, loser_=merge.loser)
     statements.move_records.run(connection, _resolved(batch.moves))
     _write_candidates(connection, batch)
     statements.put_superseded.run(connection, shapes.superseded.pack_all(batch.superseded))

@@ -96,6 +96,20 @@ undo_merge = Form(
     .values(undone_at=bindparam("at_"))
     .where(tables.merges.c.id == bindparam("id_"), tables.merges.c.undone_at.is_(None))
 )
+note_moved = Form(
+    insert(tables.moved).from_select(
+        ["merge", "record"],
+        sa.select(bindparam("merge_", type_=Text()), _records.c.id).where(_records.c.customer == bindparam("loser_")),
+    )
+)
+give_back = Form(
+    sa.update(_records)
+    .values(customer=bindparam("loser_"))
+    .where(
+        _records.c.id.in_(sa.select(tables.moved.c.record).where(tables.moved.c.merge == bindparam("merge_"))),
+        _records.c.customer == bindparam("survivor_"),
+    )
+)
 put_superseded = Form(_insert(shapes.superseded))
 put_events = Form(_insert(shapes.event))
 put_dead_letters = _upsert(shapes.dead_letter, "id")

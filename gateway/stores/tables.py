@@ -116,6 +116,15 @@ merges = sa.Table(
     sa.Index(None, "loser"),
 )
 
+# Which records a merge took from the loser: what undoing it gives back.
+moved = sa.Table(
+    "moved",
+    metadata,
+    sa.Column("merge", Text, primary_key=True),
+    sa.Column("record", Text, primary_key=True),
+    sqlite_with_rowid=False,
+)
+
 candidates = sa.Table(
     "candidates",
     metadata,

@@ -973,6 +973,25 @@ class StoreContract:
 
         self.run(place, scenario)
 
+    def test_unmerge_gives_back_the_records_that_the_merge_took(self, place: Path) -> None:
+        """Those and no others: what the survivor had, or got since, stays with it."""
+
+        async def scenario(store: Store, clock: TurnedClock) -> None:
+            merge = Merge(id="mrg_1", survivor="cus_1", loser="cus_2", at=NOW, reason="strong", before=b"was")
+            await store.apply(Batch(rows=[row("ord_1", customer="cus_1"), row("ord_2", customer="cus_2")]))
+            await store.apply(Batch(merges=[merge], moves=[("cus_2", "cus_1")]))
+            await store.apply(Batch(rows=[row("ord_3", customer="cus_1")]))
+            assert await store.moved("mrg_1") == ["ord_2"]
+
+            await store.unmerge(merge, Batch())
+
+            found = await store.look(Wants(ids=["ord_1", "ord_2", "ord_3"]))
+            assert {name: one.customer for name, one in found.by_id.items()} == {
+                "ord_1": "cus_1", "ord_2": "cus_2", "ord_3": "cus_1",
+            }  # fmt: skip
+
+        self.run(place, scenario)
+
     def test_unmerge_whose_batch_cannot_be_applied_leaves_the_merge(self, place: Path) -> None:
         """One transaction for both."""
 

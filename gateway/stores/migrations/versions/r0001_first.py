@@ -188,6 +188,13 @@ def upgrade() -> None:
     op.create_index(op.f("ix_merges_loser"), "merges", ["loser"], unique=False)
     op.create_index(op.f("ix_merges_survivor"), "merges", ["survivor"], unique=False)
     op.create_table(
+        "moved",
+        sa.Column("merge", sa.Text(), nullable=False),
+        sa.Column("record", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("merge", "record", name=op.f("pk_moved")),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
         "pulls",
         sa.Column("account", sa.Text(), nullable=False),
         sa.Column("topic", sa.Text(), nullable=False),
