@@ -78,7 +78,7 @@ def _faults(keys: dict[str, Piece], program: mapping.Program, card: Card, folder
     except PayloadError as error:
         return _refusal(keys, error)
     if "refused" in keys:
-        return [f"it should be refused for {keys['refused'].text()!r} and is not"]
+        return [f"{keys['refused'].place}: it should be refused and is not"]
     return expected.differences(keys["expect"], found)
 
 

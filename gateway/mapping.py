@@ -102,10 +102,7 @@ def load(folder: Path, connector: str, stem: str, calls: MappingOf[str, Callable
         text = (folder / connector / f"{stem}.yaml").read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise MappingError(f"cannot be read: {type(error).__name__}", place=place) from None
-    program = compile_text(text, place=place, calls=calls, tables=load_tables(folder))
-    if not program.name.startswith(f"{connector}/"):
-        raise MappingError(f"it says it is of {program.name.partition('/')[0]!r}", place=place)
-    return program
+    return compile_text(text, place=place, calls=calls, tables=load_tables(folder))
 
 
 def load_tables(folder: Path) -> dict[str, mapfile.Piece]:
@@ -119,25 +116,25 @@ def load_tables(folder: Path) -> dict[str, mapfile.Piece]:
 def compile_text(
     text: str, *, place: str, calls: MappingOf[str, Callable[..., Any]] = {}, tables: MappingOf[str, mapfile.Piece] = {}
 ) -> Program:
-    """A mapping from its text. ``place`` is the file's name for errors, and its stem names the program.
+    """A mapping from its text. ``place`` is the file's path for errors; its folder is the connector and its stem names the program.
 
     ``calls`` are the connector's functions by name, with or without ``<connector>.``; ``tables`` the shared ones (``load_tables``).
     """
     top = mapfile.read(text, place)
     keys = top.keys(_TOP_KEYS, required=("version", "connector", "emit"))
-    connector = keys["connector"].text()
+    connector = keys["connector"].choice((PurePath(place).parent.name,))
+    name = f"{connector}/{PurePath(place).stem}@{keys['version'].number()}"
     own = dict(keys["tables"].items()) if "tables" in keys else {}
     names = steps.Names(connector=connector, calls=calls, tables={**tables, **own})
     emits = [_compile_emit(piece, names) for piece in keys["emit"].members()]
     if not emits:
         raise keys["emit"].fault("a mapping emits something")
-    stem = PurePath(place).stem
 
     def run(data: Any, context: Context) -> tuple[Mapped, ...]:
         state = steps.Run(data, context)
         return tuple(mapped for emit in emits for mapped in emit(data, state))
 
-    return Program(name=f"{connector}/{stem}@{keys['version'].number()}", run=run)
+    return Program(name=name, run=run)
 
 
 # ------------------------------------------------------------------ one record
@@ -246,7 +243,7 @@ _TWINS: MappingOf[tuple[str, str], str] = {
 
 
 # ------------------------------------------------------------------ whose it is
-_TEXT = targets.Target(name="value", kind=targets.Kind.TEXT, type=str, nullable=True)
+_TEXT = targets.Target(name="value", kind=targets.Kind.TEXT, type=str | None, nullable=True)
 _FLAG = targets.Target(name="verified", kind=targets.Kind.BOOL, type=bool)
 
 

@@ -240,7 +240,7 @@ def _part(target: Target, group: Sequence[tuple[str, Piece]], plan: Plan) -> Par
 
 
 def _pairs(target: Target, group: Sequence[tuple[str, Piece]], plan: Plan) -> Part:
-    text = Target(name=target.name, kind=Kind.TEXT, type=str, nullable=True)
+    text = Target(name=target.name, kind=Kind.TEXT, type=str | None, nullable=True)
     fields = [(name, compile_field(piece, text, plan)) for name, piece in group]
 
     def read(data: Any, run: Run) -> Any:

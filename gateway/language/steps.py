@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import UNSET
 
+from gateway import clock
 from gateway.language import converters, paths, times
 from gateway.language.converters import Refusal
 from gateway.language.mapfile import Piece, nearest
@@ -111,18 +112,24 @@ ADVICE: Mapping[Kind, str] = {
     Kind.STRUCT: "name its fields with a dot, or a call",
     Kind.STRUCTS: "say each and fields, or a call",
 }
+# What has one spelling may stand in a text field, such as an entry of attrs.
+_SPOKEN: Mapping[Kind, Callable[[Any], str]] = {
+    Kind.INT: converters.text,
+    Kind.BOOL: converters.text,
+    Kind.TIME: lambda when: clock.text(clock.instant(when)),
+}
 _MISTAKES = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
 
 
 def between(piece: Piece, keys: Mapping[str, Piece], target: Target, plan: Plan) -> list[Step]:
     """What lies between the source and ``target``. MappingError when it does not lead there."""
-    _check_extras(keys)
     way = [_call(keys["call"], plan.names)] if "call" in keys else []
     kind: Kind | None = None
     if "as" in keys:
         kind = _chain(keys, way, plan)
     elif "context" in keys and keys["context"].text() == "received_at":
         kind = Kind.TIME
+    _check_extras(keys)
     if "table" in keys:
         return [*way, _table(keys["table"], target, plan)]
     if kind is Kind.ENUM and target.of is Gender:
@@ -131,6 +138,8 @@ def between(piece: Piece, keys: Mapping[str, Piece], target: Target, plan: Plan)
         return [*way, _fit(target)]
     if kind in (None, Kind.ANY):
         return [*way, natural(piece, target)]
+    if target.kind is Kind.TEXT and kind in _SPOKEN:
+        return [*way, Step(_SPOKEN[kind])]
     if kind is not target.kind or kind is Kind.ENUM:
         raise keys.get("as", piece).fault(
             f"{target.name} is {target.kind.value}, this gives {kind.value}", ADVICE.get(target.kind, "")
