@@ -4,6 +4,7 @@ Nothing here knows the gateway from inside: it is started by its command, spoken
 log, its health and its metrics.
 """
 
+import asyncio
 import json
 import os
 import signal
@@ -12,12 +13,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 import msgspec
@@ -28,6 +29,7 @@ SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 FEED_SECRET = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
 ROOT = Path(__file__).resolve().parents[2]
 
+T = TypeVar("T")
 Config = dict[str, dict[str, Any]]
 
 
@@ -387,6 +389,24 @@ def order(number: str, status: str = "paid", minute: int = 0, **more: Any) -> di
     }
 
 
+class Loop:
+    """An event loop in a thread of its own, for partners that are written in asyncio."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+
+    def run(self, work: Coroutine[Any, Any, T], within: float = 20.0) -> T:
+        """What ``work`` returns."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(within)
+
+    def close(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+
 class House:
     """Everything one test started, ended together."""
 
@@ -408,6 +428,11 @@ class House:
         self._closers.append(one.close)
         if start:
             one.start()
+        return one
+
+    def loop(self) -> Loop:
+        one = Loop()
+        self._closers.append(one.close)
         return one
 
     def beside(self, closer: Callable[[], None]) -> None:
