@@ -1,1 +1,1 @@
-"""Figures, each against its baseline in the same run: ``make bench``."""
+"""Figures, each against its baseline in the same run: ``make bench``. How to read them: ``README.md``."""

@@ -1,56 +1,124 @@
-"""Servers to measure against: the bare ASGI server, and a webhook receiver that counts. Run as ``python -m bench.targets bare|sink PORT``."""
+"""Servers to measure against. ``python -m bench.targets bare|sink|mllp PORT``.
 
+``bare`` is the ASGI server of the gateway's door with an application that only reads the body. ``mllp`` is an asyncio protocol that
+answers every frame with the same acknowledgment. ``sink`` takes webhooks: see ``Sink``.
+"""
+
+import asyncio
 import sys
 import time
+from collections.abc import Callable
+from typing import cast
 
 import uvloop
 from granian.constants import Interfaces
 from granian.server.embed import Server
 
+_ACK = b"\x0bMSH|^~\\&|GW|SCRM|HIS|SHDYYY|20260111120000||ACK^A08^ACK|1|P|2.5\rMSA|AA|1\r\x1c\r"
+_NO_CONTENT = b"HTTP/1.1 204 No Content\r\n\r\n"
+
 
 async def bare(scope, receive, send):  # type: ignore[no-untyped-def]
     """Read the body, answer 200."""
+    if scope["type"] != "http":
+        return
     while (await receive()).get("more_body"):
         pass
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
     await send({"type": "http.response.body", "body": b"ok"})
 
 
+class Acknowledger(asyncio.Protocol):
+    """Answers every frame end with the same acknowledgment."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the way out."""
+        # uvloop's transports are no subclasses of asyncio's.
+        self._transport = cast(asyncio.Transport, transport)
+        self._got = b""
+
+    def data_received(self, data: bytes) -> None:
+        """One write per read."""
+        frames = (self._got + data if self._got else data).split(b"\x1c\r")
+        self._got = frames.pop()
+        if frames:
+            self._transport.write(_ACK * len(frames))
+
+
 class Sink:
-    """Counts what arrives, and notes each webhook-id with the time it came; ``GET /`` tells, ``GET /ids`` lists."""
+    """A webhook receiver as cheap as asyncio allows: answers 204, and hands each body and its instant (``time.perf_counter``) on.
 
-    def __init__(self) -> None:
+    ``GET`` answers how many came.
+    """
+
+    def __init__(self, arrived: Callable[[bytes, float], None] | None = None) -> None:
         self.count = 0
-        self.first = self.last = 0.0
-        self.arrived: list[tuple[str, float]] = []
+        self._arrived = arrived
+        self._server: asyncio.Server | None = None
 
-    async def __call__(self, scope, receive, send):  # type: ignore[no-untyped-def]
-        if scope["method"] == "GET":
-            body = f'{{"count":{self.count},"first":{self.first},"last":{self.last}}}'.encode()
-            if scope["path"] == "/ids":
-                body = "\n".join(f"{name} {at}" for name, at in self.arrived).encode()
-            await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", str(len(body)).encode())]})
-            await send({"type": "http.response.body", "body": body})
-            return
-        parts = []
-        while True:
-            message = await receive()
-            parts.append(message.get("body", b""))
-            if not message.get("more_body"):
-                break
-        self.last = time.time()
-        self.first = self.first or self.last
+    async def open(self, port: int) -> None:
+        """Listen."""
+        self._server = await asyncio.get_running_loop().create_server(lambda: _Inlet(self), "127.0.0.1", port, backlog=4096)
+
+    async def close(self) -> None:
+        """Stop listening."""
+        if self._server is not None:
+            self._server.close()
+
+    def take(self, body: bytes) -> None:
+        """One webhook."""
         self.count += 1
-        name = next(value for key, value in scope["headers"] if key == b"webhook-id").decode()
-        self.arrived.append((name, self.last))
-        await send({"type": "http.response.start", "status": 204, "headers": [(b"content-length", b"0")]})
-        await send({"type": "http.response.body", "body": b""})
+        if self._arrived is not None:
+            self._arrived(body, time.perf_counter())
+
+
+class _Inlet(asyncio.Protocol):
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self._got = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # uvloop's transports are no subclasses of asyncio's.
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        self._got = self._got + data if self._got else data
+        while self._got and self._one():
+            pass
+
+    def _one(self) -> bool:
+        end = self._got.find(b"\r\n\r\n")
+        if end < 0:
+            return False
+        head = self._got[:end].lower()
+        at = head.find(b"content-length:")
+        size = int(head[at + 15 :].partition(b"\r")[0]) if at >= 0 else 0
+        if len(self._got) < end + 4 + size:
+            return False
+        body, self._got = self._got[end + 4 : end + 4 + size], self._got[end + 4 + size :]
+        if head.startswith(b"get "):
+            told = str(self._sink.count).encode()
+            self._transport.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(told), told))
+        else:
+            self._transport.write(_NO_CONTENT)
+            self._sink.take(body)
+        return True
 
 
 async def _serve(kind: str, port: int) -> None:
-    app = Sink() if kind == "sink" else bare
-    await Server(app, address="127.0.0.1", port=port, interface=Interfaces.ASGINL, log_enabled=False, websockets=False, backlog=1024).serve()
+    if kind == "bare":
+        server = Server(bare, address="127.0.0.1", port=port, interface=Interfaces.ASGINL, log_enabled=False, websockets=False, backlog=1024)
+        await server.serve()
+        return
+    if kind == "sink":
+        await Sink().open(port)
+    else:
+        await asyncio.get_running_loop().create_server(Acknowledger, "127.0.0.1", port)
+    await asyncio.get_running_loop().create_future()
 
 
 if __name__ == "__main__":
-    uvloop.run(_serve(sys.argv[1], int(sys.argv[2])))
+    try:
+        uvloop.run(_serve(sys.argv[1], int(sys.argv[2])))
+    except KeyboardInterrupt:
+        sys.exit(0)

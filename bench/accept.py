@@ -1,0 +1,85 @@
+"""Accept: a signed webhook verified, sealed and durable before its answer, by one door process, against the bare server.
+
+Both answer the same requests from the same generator in turn. The worker is stopped (SIGSTOP) during the judged rounds: it would take the
+cores from both sides, but only one of them made the work it does. The rounds beside it, with the worker projecting what comes in, inform.
+"""
+
+from collections.abc import Sequence
+
+from bench import figure, load, made, report, running
+from bench.figure import Figure, Scale
+
+_CONNECTIONS = 64
+Bout = tuple[load.Tally, float]
+
+
+def measure(scale: Scale) -> Sequence[Figure]:
+    """Rate, p99, and the rate with the worker running."""
+    count = scale.count(16_000)
+    orders = made.Orders()
+    port = running.free_port()
+    with running.folder() as data, running.target("bare") as bare, running.gateway(running.config(data, port=port), data) as house:
+        sides = _Sides(house, bare, orders)
+        alone = []
+        with house.without("worker"):
+            sides.round(scale.count(2000))
+            for number in range(scale.rounds):
+                figure.say(f"accept: round {number + 1}, worker stopped")
+                alone.append(sides.round(count, turn=number % 2 == 1))
+        beside = []
+        for number in range(scale.rounds):
+            figure.say(f"accept: round {number + 1}, worker running")
+            beside.append(sides.round(count // 2, turn=number % 2 == 1))
+    return _figures(alone, beside)
+
+
+class _Sides:
+    """The gateway's door and the bare server under the same requests."""
+
+    def __init__(self, house: running.Gateway, bare: tuple[int, int], orders: made.Orders) -> None:
+        self._house = house
+        self._bare = bare
+        self._orders = orders
+
+    def round(self, count: int, *, turn: bool = False) -> tuple[Bout, Bout]:
+        """Ours and the bare server's, whichever goes first."""
+        requests = self._orders.requests(count)
+        door = (self._house.port, self._house.pids()["door-0"])
+        first, second = (self._bare, door) if turn else (door, self._bare)
+        found = {side: _bout(side, requests) for side in (first, second)}
+        return found[door], found[self._bare]
+
+
+def _bout(side: tuple[int, int], requests: Sequence[bytes]) -> Bout:
+    port, pid = side
+    before = running.cpu(pid)
+    tally = load.drive(port, requests, connections=_CONNECTIONS)
+    return tally, (running.cpu(pid) - before) / len(requests) * 1e6
+
+
+def _figures(alone: Sequence[tuple[Bout, Bout]], beside: Sequence[tuple[Bout, Bout]]) -> list[Figure]:
+    ours = figure.Spread(tuple(cost for (_, cost), _ in alone)).median
+    theirs = figure.Spread(tuple(cost for _, (_, cost) in alone)).median
+    bare_p99 = figure.Spread(tuple(tally.percentile(0.99) for _, (tally, _) in alone)).median
+    return [
+        figure.ratio(
+            "accept", "Signed webhooks verified, sealed, durable and answered by one door process; 64 connections, worker stopped.", "/s",
+            [(ours.rate, theirs.rate) for (ours, _), (theirs, _) in alone],
+            against="the same ASGI server answering 200 to the same bodies", floor=0.40, aim=0.60,
+            notes=[f"processor per request {ours:.0f} µs, bare {theirs:.0f} µs: the ratio of cost is {theirs / ours:.2f} ×"],
+        ),
+        figure.plain(
+            "accept p99", "Of the same rounds: from sending to the answer, at 64 connections and full speed.", "ms",
+            [ours.percentile(0.99) for (ours, _), _ in alone], floor=50, aim=20, best="low",
+            notes=[f"the bare server's own p99 in these rounds is {bare_p99:.1f} ms"],
+        ),
+        figure.ratio(
+            "accept, worker running", "The same while the worker projects what comes in on the same two cores.", "/s",
+            [(ours.rate, theirs.rate) for (ours, _), (theirs, _) in beside],
+            against="the same ASGI server, which shares the cores with that worker too",
+        ),
+    ]  # fmt: skip
+
+
+if __name__ == "__main__":
+    report.main(measure)

@@ -1,0 +1,60 @@
+"""MLLP: admissions over 16 connections, each durable before its acknowledgment, against an asyncio protocol that only acknowledges.
+
+The worker is stopped during the judged rounds, as in ``accept``.
+"""
+
+from collections.abc import Sequence
+
+from bench import figure, load, made, report, running
+from bench.figure import Figure, Scale
+
+_CONNECTIONS = 16
+
+
+def measure(scale: Scale) -> Sequence[Figure]:
+    """Messages a second, absolute and as a ratio."""
+    count = scale.count(14_000)
+    port, mllp = running.free_port(), running.free_port()
+    sent = 0
+
+    def bout(at: int, frames: Sequence[bytes]) -> load.Tally:
+        return load.drive(at, frames, connections=_CONNECTIONS, judge=load.mllp)
+
+    pairs, beside, waits, costs = [], [], [], []
+    with running.folder() as data, running.target("mllp") as (bare, _):
+        text = running.config(data, port=port, mllp=mllp)
+        with running.gateway(text, data) as house:
+            with house.without("worker"):
+                bout(mllp, made.frames(sent, 1000))
+                bout(bare, made.frames(sent, 1000))
+                sent += 1000
+                for number in range(scale.rounds):
+                    figure.say(f"mllp: round {number + 1}, worker stopped")
+                    frames, sent = made.frames(sent, count), sent + count
+                    if number % 2:
+                        theirs = bout(bare, frames)
+                    before = house.cpu("door-0")
+                    ours = bout(mllp, frames)
+                    costs.append((house.cpu("door-0") - before) / count * 1e6)
+                    if not number % 2:
+                        theirs = bout(bare, frames)
+                    pairs.append((ours.rate, theirs.rate))
+                    waits.append(ours.percentile(0.99))
+            for number in range(scale.rounds):
+                figure.say(f"mllp: round {number + 1}, worker running")
+                frames, sent = made.frames(sent, count // 2), sent + count // 2
+                beside.append(bout(mllp, frames).rate)
+    says = "ADT^A08 over 16 connections, each in the journal before its AA; worker stopped."
+    return [
+        figure.ratio(
+            "mllp ÷ bare", says, "/s", pairs, against="an asyncio protocol that acknowledges without doing anything", floor=0.40, aim=0.60,
+            notes=[f"processor per message {figure.Spread(tuple(costs)).median:.0f} µs"],
+        ),
+        figure.plain("mllp", says, "/s", [ours for ours, _ in pairs], floor=3000, aim=5000,
+                     notes=[f"p99 from sending to the acknowledgment {figure.Spread(tuple(waits)).median:.1f} ms"]),
+        figure.plain("mllp, worker running", "The same while the worker projects what comes in on the same two cores.", "/s", beside),
+    ]  # fmt: skip
+
+
+if __name__ == "__main__":
+    report.main(measure)
