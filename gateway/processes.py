@@ -16,8 +16,9 @@ from gateway import breaker, configure, journal, limiter, settings, store
 from gateway.api import ops
 from gateway.clock import SECOND, Clock, new_id
 from gateway.connector import Can, Inbound, Reply, Request
+from gateway.doors.bridge import App
 from gateway.doors.files import FilesDoor, Watched
-from gateway.doors.http import App, HttpDoor
+from gateway.doors.http import HttpDoor
 from gateway.doors.mllp import serve_mllp
 from gateway.errors import ConfigError, GatewayError, JournalError, StoreError
 from gateway.meters import Meters
@@ -122,7 +123,7 @@ class Door:
             door,
             address=http.host,
             port=http.port,
-            interface=Interfaces.ASGINL,
+            interface=Interfaces.RSGI,
             log_enabled=False,
             websockets=False,
             backlog=1024,

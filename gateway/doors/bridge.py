@@ -1,0 +1,91 @@
+"""Runs an ASGI application on the RSGI server, so that the hot door and everything else share one port.
+
+RSGI is granian's own interface (github.com/emmett-framework/granian, docs/spec/RSGI.md); it spares the door a dictionary and three calls a
+request.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+from urllib.parse import unquote
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+class Bridge:
+    """An RSGI application made of an ASGI one. HTTP only; a body is read when the application asks for it, an answer in parts is streamed."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Any, protocol: Any) -> None:
+        """Serve one request."""
+        exchange = _Exchange(protocol)
+        await self._app(_asgi_scope(scope), exchange.receive, exchange.send)
+
+
+class _Exchange:
+    """One request's body and answer."""
+
+    def __init__(self, protocol: Any) -> None:
+        self._protocol = protocol
+        self._asked = False
+        self._status = 500
+        self._headers: list[tuple[str, str]] = []
+        self._stream: Any = None
+
+    async def receive(self) -> Message:
+        """The whole body at once; asked again, the end of the connection."""
+        if not self._asked:
+            self._asked = True
+            return {"type": "http.request", "body": await self._protocol(), "more_body": False}
+        await self._protocol.client_disconnect()
+        return {"type": "http.disconnect"}
+
+    async def send(self, message: Message) -> None:
+        """Status and headers, then the body in one part or in many."""
+        if message["type"] == "http.response.start":
+            self._status = message["status"]
+            self._headers = [
+                (name.decode("latin-1"), value.decode("latin-1")) for name, value in message.get("headers", ())
+            ]
+            return
+        body, more = message.get("body", b""), message.get("more_body", False)
+        if self._stream is None and not more:
+            self._protocol.response_bytes(self._status, self._headers, bytes(body))
+            return
+        if self._stream is None:
+            self._stream = self._protocol.response_stream(self._status, self._headers)
+        if body:
+            await self._stream.send_bytes(bytes(body))
+        # Lets the server write each part before the next is made.
+        await asyncio.sleep(0)
+
+
+def _asgi_scope(scope: Any) -> Scope:
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
+        "http_version": scope.http_version,
+        "method": scope.method,
+        "scheme": scope.scheme,
+        "path": unquote(scope.path),
+        "raw_path": scope.path.encode(),
+        "query_string": scope.query_string.encode("latin-1"),
+        "root_path": "",
+        "headers": [(name.encode("latin-1"), value.encode("latin-1")) for name, value in scope.headers.items()],
+        "client": address(scope.client),
+        "server": address(scope.server),
+        "state": {},
+        "extensions": {},
+    }
+
+
+def address(text: str) -> tuple[str, int] | None:
+    """``host:port`` or ``[host]:port`` as a pair; None for what is neither."""
+    host, _, port = text.rpartition(":")
+    return (host.strip("[]"), int(port)) if host and port.isdigit() else None
