@@ -18,7 +18,11 @@ def measure(scale: Scale) -> Sequence[Figure]:
     count = scale.count(16_000)
     orders = made.Orders()
     port = running.free_port()
-    with running.folder() as data, running.target("bare") as bare, running.gateway(running.config(data, port=port), data) as house:
+    with (
+        running.folder() as data,
+        running.target("bare") as bare,
+        running.gateway(running.config(data, port=port), data) as house,
+    ):
         sides = _Sides(house, bare, orders)
         alone = []
         with house.without("worker"):

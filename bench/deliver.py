@@ -77,7 +77,12 @@ async def _ours(house: inside.Inside, port: int, count: int) -> float:
 
 async def _bare(port: int, bodies: Sequence[bytes]) -> float:
     feed = iter(bodies)
-    headers = {"content-type": "application/json", "webhook-id": "evt_0", "webhook-timestamp": "1", "webhook-signature": "v1," + "a" * 44}
+    headers = {
+        "content-type": "application/json",
+        "webhook-id": "evt_0",
+        "webhook-timestamp": "1",
+        "webhook-signature": "v1," + "a" * 44,
+    }
     url = f"http://127.0.0.1:{port}/hook"
     client = ClientBuilder().follow_redirects(False).no_proxy().pool_max_idle_per_host(_AT_ONCE).build()
     began = time.perf_counter()

@@ -38,7 +38,9 @@ class _House:
         self._port = port
         self._endpoints = endpoints
         self._orders = made.Orders()
-        self._text = running.config(data, sinks=tuple(f"http://127.0.0.1:{port}/{number}" for number in range(endpoints)))
+        self._text = running.config(
+            data, sinks=tuple(f"http://127.0.0.1:{port}/{number}" for number in range(endpoints))
+        )
 
     async def round(self, count: int) -> float:
         """Orders are in the journal when the clock starts."""

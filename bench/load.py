@@ -115,7 +115,9 @@ class Caller(asyncio.Protocol):
 class Closed:
     """A closed loop over ``requests``. ``hold`` may keep it back; ``kick`` then lets it look again."""
 
-    def __init__(self, requests: Iterable[bytes], *, judge: Judge = http, hold: Callable[[], bool] | None = None) -> None:
+    def __init__(
+        self, requests: Iterable[bytes], *, judge: Judge = http, hold: Callable[[], bool] | None = None
+    ) -> None:
         self.tally = Tally()
         self._feed: Iterator[bytes] = iter(requests)
         self._judge = judge

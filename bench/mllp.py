@@ -1,6 +1,7 @@
 """MLLP: admissions over 16 connections, each durable before its acknowledgment, against an asyncio protocol that only acknowledges.
 
-The worker is stopped during the judged rounds, as in ``accept``.
+The worker is stopped during the judged rounds, as in ``accept``. Beside it, to tell what acknowledging costs elsewhere, the MLLP server that
+comes with python-hl7: it parses and acknowledges, and keeps nothing.
 """
 
 from collections.abc import Sequence
@@ -20,8 +21,8 @@ def measure(scale: Scale) -> Sequence[Figure]:
     def bout(at: int, frames: Sequence[bytes]) -> load.Tally:
         return load.drive(at, frames, connections=_CONNECTIONS, judge=load.mllp)
 
-    pairs, beside, waits, costs = [], [], [], []
-    with running.folder() as data, running.target("mllp") as (bare, _):
+    pairs, peers, beside, waits, costs = [], [], [], [], []
+    with running.folder() as data, running.target("mllp") as (bare, _), running.target("peer") as (peer, _):
         text = running.config(data, port=port, mllp=mllp)
         with running.gateway(text, data) as house:
             with house.without("worker"):
@@ -39,6 +40,7 @@ def measure(scale: Scale) -> Sequence[Figure]:
                     if not number % 2:
                         theirs = bout(bare, frames)
                     pairs.append((ours.rate, theirs.rate))
+                    peers.append((ours.rate, bout(peer, frames[: count // 4]).rate))
                     waits.append(ours.percentile(0.99))
             for number in range(scale.rounds):
                 figure.say(f"mllp: round {number + 1}, worker running")
@@ -52,6 +54,7 @@ def measure(scale: Scale) -> Sequence[Figure]:
         ),
         figure.plain("mllp", says, "/s", [ours for ours, _ in pairs], floor=3000, aim=5000,
                      notes=[f"p99 from sending to the acknowledgment {figure.Spread(tuple(waits)).median:.1f} ms"]),
+        figure.ratio("mllp ÷ python-hl7", says, "/s", peers, against="the MLLP server of python-hl7, which keeps nothing"),
         figure.plain("mllp, worker running", "The same while the worker projects what comes in on the same two cores.", "/s", beside),
     ]  # fmt: skip
 

@@ -76,7 +76,9 @@ def show(figures: Sequence[Figure], scale: Scale, failed: Sequence[str] = ()) ->
     out = Console(highlight=False)
     if not out.is_terminal:
         out = Console(highlight=False, width=190)
-    table = Table(title=f"{scale.rounds} interleaved rounds: median (min – max)", title_justify="left", box=None, pad_edge=False)
+    table = Table(
+        title=f"{scale.rounds} interleaved rounds: median (min – max)", title_justify="left", box=None, pad_edge=False
+    )
     for column in ("figure", "ours", "baseline", "judged", "floor", "aim", ""):
         table.add_column(column, justify="left" if column in ("figure", "") else "right", no_wrap=column != "figure")
     for one in figures:
@@ -92,7 +94,15 @@ def show(figures: Sequence[Figure], scale: Scale, failed: Sequence[str] = ()) ->
 def _cells(one: Figure) -> list[str]:
     baseline = f"{_spread(one.baseline)} {one.unit}" if one.baseline else ""
     judged = f"{_spread(one.judged)} {one.judged_unit}" if one.baseline else ""
-    return [one.name, f"{_spread(one.ours)} {one.unit}", baseline, judged, _mark(one, one.floor), _mark(one, one.aim), verdict(one)]
+    return [
+        one.name,
+        f"{_spread(one.ours)} {one.unit}",
+        baseline,
+        judged,
+        _mark(one, one.floor),
+        _mark(one, one.aim),
+        verdict(one),
+    ]
 
 
 def _mark(one: Figure, mark: float | None) -> str:

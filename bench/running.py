@@ -140,7 +140,9 @@ def gateway(text: str, data: Path) -> Iterator[Gateway]:
 def target(kind: str) -> Iterator[tuple[int, int]]:
     """A server of ``targets``: its port and its pid."""
     port = free_port()
-    process = subprocess.Popen([sys.executable, "-m", "bench.targets", kind, str(port)], cwd=_ROOT, stdin=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bench.targets", kind, str(port)], cwd=_ROOT, stdin=subprocess.DEVNULL
+    )
     try:
         until_open(port, process)
         yield port, process.pid

@@ -1,7 +1,8 @@
-"""Servers to measure against. ``python -m bench.targets bare|sink|mllp PORT``.
+"""Servers to measure against. ``python -m bench.targets bare|sink|mllp|peer PORT``.
 
 ``bare`` is the ASGI server of the gateway's door with an application that only reads the body. ``mllp`` is an asyncio protocol that
-answers every frame with the same acknowledgment. ``sink`` takes webhooks: see ``Sink``.
+answers every frame with the same acknowledgment; ``peer`` is the MLLP server of python-hl7, which parses and acknowledges and keeps
+nothing. ``sink`` takes webhooks: see ``Sink``.
 """
 
 import asyncio
@@ -10,6 +11,7 @@ import time
 from collections.abc import Callable
 from typing import cast
 
+import hl7.mllp
 import uvloop
 from granian.constants import Interfaces
 from granian.server.embed import Server
@@ -45,6 +47,18 @@ class Acknowledger(asyncio.Protocol):
             self._transport.write(_ACK * len(frames))
 
 
+async def peer(reader, writer):  # type: ignore[no-untyped-def]
+    """As the library's documentation shows it: read, acknowledge."""
+    while not writer.is_closing():
+        try:
+            message = await reader.readmessage()
+        except asyncio.IncompleteReadError:
+            break
+        writer.writemessage(message.create_ack())
+        await writer.drain()
+    writer.close()
+
+
 class Sink:
     """A webhook receiver as cheap as asyncio allows: answers 204, and hands each body and its instant (``time.perf_counter``) on.
 
@@ -58,7 +72,9 @@ class Sink:
 
     async def open(self, port: int) -> None:
         """Listen."""
-        self._server = await asyncio.get_running_loop().create_server(lambda: _Inlet(self), "127.0.0.1", port, backlog=4096)
+        self._server = await asyncio.get_running_loop().create_server(
+            lambda: _Inlet(self), "127.0.0.1", port, backlog=4096
+        )
 
     async def close(self) -> None:
         """Stop listening."""
@@ -107,11 +123,21 @@ class _Inlet(asyncio.Protocol):
 
 async def _serve(kind: str, port: int) -> None:
     if kind == "bare":
-        server = Server(bare, address="127.0.0.1", port=port, interface=Interfaces.ASGINL, log_enabled=False, websockets=False, backlog=1024)
+        server = Server(
+            bare,
+            address="127.0.0.1",
+            port=port,
+            interface=Interfaces.ASGINL,
+            log_enabled=False,
+            websockets=False,
+            backlog=1024,
+        )
         await server.serve()
         return
     if kind == "sink":
         await Sink().open(port)
+    elif kind == "peer":
+        await hl7.mllp.start_hl7_server(peer, "127.0.0.1", port, encoding="utf-8")
     else:
         await asyncio.get_running_loop().create_server(Acknowledger, "127.0.0.1", port)
     await asyncio.get_running_loop().create_future()

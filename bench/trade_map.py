@@ -39,7 +39,9 @@ def measure(scale: Scale) -> Sequence[Figure]:
     )  # fmt: skip
     connector = card.open(account, Tools(clock=SystemClock(), call=_nobody, token=_nobody))
     program = configure.load_mapping(None, card, card.topic("trade").mapping)
-    context = Context(account="shop", zone=account.zone, received_at=1_790_000_000_000_000, options=configure.facts_of(account))
+    context = Context(
+        account="shop", zone=account.zone, received_at=1_790_000_000_000_000, options=configure.facts_of(account)
+    )
 
     def trade() -> list[Any]:
         said = program.run(connector.decode("trade", payload).data, context)
@@ -86,7 +88,12 @@ def _compiled() -> Paths:
         own = []
         for value in emit["fields"].values():
             if isinstance(value, dict) and "each" in value:
-                found.append((jmespath.compile(value["each"]), [path for one in value["fields"].values() for path in _paths(one)]))
+                found.append(
+                    (
+                        jmespath.compile(value["each"]),
+                        [path for one in value["fields"].values() for path in _paths(one)],
+                    )
+                )
             else:
                 own += _paths(value)
         found.append((None, own))
