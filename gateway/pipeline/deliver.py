@@ -177,6 +177,7 @@ class Deliverer:
         self._flush = asyncio.Event()
         self._hungry = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._draining = False
 
     def room(self) -> int:
         """See the class."""
@@ -188,6 +189,8 @@ class Deliverer:
             lanes = self._lanes.get(one.delivery.endpoint)
             if lanes is None:
                 self._record(one, state=DeliveryState.CANCELLED, cause="endpoint removed")
+            elif self._draining:
+                self._record(one, due=self._clock.now())
             elif len(lanes) >= self._hold // 2:
                 self._record(one, due=self._clock.now() + 5 * SECOND)
             else:
@@ -209,7 +212,8 @@ class Deliverer:
             await self.settle()
 
     async def drain(self, seconds: float) -> None:
-        """Let attempts under way end within ``seconds``; what was not begun goes back to be claimed again."""
+        """Let attempts under way end within ``seconds``; what was not begun goes back to be claimed again, and nothing more is claimed."""
+        self._draining = True
         for lanes in self._lanes.values():
             while (one := lanes.take()) is not None:
                 self._held -= 1
@@ -250,6 +254,8 @@ class Deliverer:
             _log.error("deliver.sweep_failed", detail=error.detail)
 
     async def _claim_some(self) -> int:
+        if self._draining:
+            return 0
         took = 0
         for retries in (False, True):
             # Retries may fill at most half of the room, so that first attempts always find some.

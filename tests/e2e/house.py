@@ -430,6 +430,12 @@ class House:
             one.start()
         return one
 
+    def client(self, gateway: Gateway) -> httpx.Client:
+        """A client of its own for a thread: threads share none."""
+        one = httpx.Client(base_url=f"http://127.0.0.1:{gateway.port}", trust_env=False, timeout=10.0)
+        self._closers.append(one.close)
+        return one
+
     def loop(self) -> Loop:
         one = Loop()
         self._closers.append(one.close)

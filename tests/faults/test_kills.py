@@ -46,8 +46,8 @@ def test_whatever_is_killed_what_was_acknowledged_is_delivered_once_and_in_order
         }
     )
     hospital = traffic.Hospital(mllp)
-    shops = [Partner(traffic.erp(gateway, "erp", name)).start() for name in ("A", "B")]
-    corp = Partner(traffic.corp(gateway, "corp")).start()
+    shops = [Partner(traffic.erp(house.client(gateway), "erp", name)).start() for name in ("A", "B")]
+    corp = Partner(traffic.corp(house.client(gateway), "corp")).start()
     his = Partner(hospital.things()).start()
     for _ in range(rounds.ROUNDS):
         time.sleep(dice.uniform(0.2, 1.2))

@@ -3,7 +3,7 @@
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import suppress
 
 import httpx
@@ -14,12 +14,13 @@ from tests.e2e import house
 CORP, TOKEN, KEY = "ww0123456789abcdef", "testtoken", "kWxPEV2UEDyxWpmPdKC3F4dgPDmOvfKX1HGnEUDS1aR"
 STATUSES = ("created", "paid", "shipped", "completed")
 Say = Callable[[], bool]
+Things = Generator[tuple[str, Say], None, None]
 
 
 class Partner:
     """Works through ``things`` (a name and a way to say it) until stopped. ``acked`` are the names that were acknowledged, in order."""
 
-    def __init__(self, things: Iterator[tuple[str, Say]], pause: float = 0.0) -> None:
+    def __init__(self, things: Things, pause: float = 0.0) -> None:
         self.acked: list[str] = []
         self.failures = 0
         self._things = things
@@ -36,6 +37,7 @@ class Partner:
         self._stop.set()
         self._thread.join(30)
         assert not self._thread.is_alive()
+        self._things.close()
 
     def _work(self) -> None:
         for name, say in self._things:
@@ -58,10 +60,9 @@ def post(client: httpx.Client, url: str, body: bytes, good: int, **words: object
         return False
 
 
-def erp(gateway: house.Gateway, account: str, prefix: str) -> Iterator[tuple[str, Say]]:
+def erp(client: httpx.Client, account: str, prefix: str) -> Things:
     """Orders, five at a time, each through all its statuses in order."""
-    client, url = client_of(gateway), f"/in/{account}"
-    number = 0
+    url, number = f"/in/{account}", 0
     while True:
         batch = [f"{prefix}-{number + one}" for one in range(5)]
         number += 5
@@ -75,9 +76,9 @@ def erp(gateway: house.Gateway, account: str, prefix: str) -> Iterator[tuple[str
                 yield f"{name}:{status}", say
 
 
-def corp(gateway: house.Gateway, account: str) -> Iterator[tuple[str, Say]]:
+def corp(client: httpx.Client, account: str) -> Things:
     """Customers who are added in WeCom, told apart by the channel's state."""
-    client, crypto, number = client_of(gateway), WeChatCrypto(TOKEN, KEY, CORP), 0
+    crypto, number = WeChatCrypto(TOKEN, KEY, CORP), 0
     while True:
         number += 1
         at = int(time.time())
@@ -105,7 +106,7 @@ class Hospital:
         self._port = port
         self._socket: socket.socket | None = None
 
-    def things(self) -> Iterator[tuple[str, Say]]:
+    def things(self) -> Things:
         """Patients who register and then change their name."""
         number = 0
         while True:
@@ -144,8 +145,3 @@ class Hospital:
                 return True
         self.close()
         return False
-
-
-def client_of(gateway: house.Gateway) -> httpx.Client:
-    """A client of its own: threads share none."""
-    return httpx.Client(base_url=f"http://127.0.0.1:{gateway.port}", trust_env=False, timeout=10.0)
