@@ -26,7 +26,7 @@ class Inside:
     def __init__(self, ground: Ground, *, leasing: bool) -> None:
         self.ground = ground
         self.wake = asyncio.Event()
-        self.endpoints: Sequence[Endpoint] = configure.endpoints_of(ground.tree, {})
+        self.endpoints: Sequence[Endpoint] = configure.endpoints_of(ground.tree, {}, ground.vault)
         self.poster = Poster(Vetter(ground.clock))
         self.deliverer = Deliverer(
             endpoints=self.endpoints, records=ground.records, vault=ground.vault, clock=ground.clock, meters=ground.meters,

@@ -61,7 +61,11 @@ def open_ground(tree: settings.Settings) -> Ground:
     closers.append(partners.close)
     opened = {
         name: configure.open_account(
-            account, CARDS[account.connector], partners.tools(account), tree.accounts[name], tree.gateway.mappings
+            configure.with_secrets(account, vault),
+            CARDS[account.connector],
+            partners.tools(account),
+            tree.accounts[name],
+            tree.gateway.mappings,
         )
         for name, account in configure.accounts_of(tree, CARDS).items()
     }
@@ -121,9 +125,7 @@ def serve(tree: settings.Settings) -> int:
     inbox, outbox = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
     for end in (inbox, outbox):
         end.setblocking(False)
-    roles = [
-        supervisor.Role(f"door-{index}", _role(_door(tree, index, outbox))) for index in range(tree.http.workers)
-    ]
+    roles = [supervisor.Role(f"door-{index}", _role(_door(tree, index, outbox))) for index in range(tree.http.workers)]
     roles.append(supervisor.Role("worker", _role(_worker(tree, inbox))))
     return supervisor.Supervisor(roles).run()
 
@@ -134,17 +136,31 @@ def prepare(tree: settings.Settings) -> dict[str, str]:
         if name != name.strip("/") or "/" in name:
             raise ConfigError("an account name is part of its address and holds no slash", place=f"accounts.{name}")
         configure.rate_of(raw)
+    _need_port(tree.http.host, tree.http.port)
     data = tree.gateway.data_dir
     data.mkdir(parents=True, exist_ok=True, mode=0o700)
     ground = open_ground(tree)
     made, fresh = configure.Secrets(data / "endpoints.json", ground.vault).need(
         [name for name, one in tree.endpoints.items() if one.secret is None]
     )
-    for end in configure.endpoints_of(tree, made):
+    for end in configure.endpoints_of(tree, made, ground.vault):
         for secret in end.secrets:
             sign.key_of(secret, place=f"endpoints.{end.name}.secret")
     asyncio.run(ground.close())
     return fresh
+
+
+def _need_port(host: str, port: int) -> None:
+    """ConfigError when somebody else listens there: several doors share the port among themselves, so they would not notice."""
+    try:
+        with socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET):
+            return
+    except OSError as error:
+        raise ConfigError(
+            f"cannot listen on {host}:{port}: {error.strerror}",
+            place="http.port",
+            remedy="stop who holds it, or choose another port",
+        ) from error
 
 
 Body = Callable[[asyncio.Event], Awaitable[None]]

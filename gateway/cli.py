@@ -374,6 +374,18 @@ def keys_list(*, config: Config = None, json: Json = False) -> int:
     return DONE
 
 
+@keys_app.command(name="seal")
+def keys_seal(*, config: Config = None) -> int:
+    """Seal a secret from standard input for use in the config: sealed:… 密封一个口令供配置使用。"""
+    path = app.paths_of(_tree(config))["vault"]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = sys.stdin.readline().strip()
+    if not text:
+        raise ConfigError("nothing came on standard input", remedy='printf %s "$SECRET" | gateway keys seal')
+    sys.stdout.write(configure.seal(text, keyfile.open_vault(path)) + "\n")
+    return DONE
+
+
 @db_app.command(name="migrate")
 def db_migrate(*, config: Config = None) -> int:
     """Bring the store's tables to this version. 数据库迁移。"""

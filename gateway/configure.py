@@ -54,6 +54,32 @@ def _account(
     )
 
 
+SEALED = "sealed:"
+_CONFIG = "config/secret"
+
+
+def seal(text: str, vault: Vault) -> str:
+    """A secret as it may stand in a config: only this gateway's key file opens it."""
+    return SEALED + vault.seal_text(text, _CONFIG, Sensitivity.FINANCE)
+
+
+def unsealed(secret: Secret, vault: Vault) -> Secret:
+    """The secret that ``sealed:…`` holds, or the secret itself. VaultError when another key file sealed it."""
+    text = secret.reveal()
+    return Secret(vault.open_text(text.removeprefix(SEALED), _CONFIG)) if text.startswith(SEALED) else secret
+
+
+def with_secrets(account: Account, vault: Vault) -> Account:
+    """The account with its sealed secrets opened."""
+    options = account.options
+    opened = {
+        field: unsealed(value, vault)
+        for field in options.__struct_fields__
+        if isinstance(value := getattr(options, field), Secret)
+    }
+    return msgspec.structs.replace(account, options=msgspec.structs.replace(options, **opened)) if opened else account
+
+
 def facts_of(account: Account) -> dict[str, str]:
     """The account's options as text, without its secrets: what mappings may read."""
     options = account.options
@@ -61,18 +87,19 @@ def facts_of(account: Account) -> dict[str, str]:
     return {field: str(value) for field, value in values.items() if value is not None and not isinstance(value, Secret)}
 
 
-def endpoints_of(tree: settings.Settings, made: Mapping[str, str]) -> list[Endpoint]:
+def endpoints_of(tree: settings.Settings, made: Mapping[str, str], vault: Vault) -> list[Endpoint]:
     """Every endpoint; ``made`` are the secrets of those that were configured without one."""
-    return [_endpoint(name, one, made) for name, one in tree.endpoints.items()]
+    return [_endpoint(name, one, made, vault) for name, one in tree.endpoints.items()]
 
 
-def _endpoint(name: str, one: settings.Endpoint, made: Mapping[str, str]) -> Endpoint:
-    newest = one.secret or Secret(made[name])
+def _endpoint(name: str, one: settings.Endpoint, made: Mapping[str, str], vault: Vault) -> Endpoint:
+    given = [secret for secret in (one.secret, one.previous_secret) if secret is not None]
+    opened = tuple(unsealed(secret, vault) for secret in given)
     return Endpoint(
         name=name,
         url=one.url,
         events=one.events,
-        secrets=(newest, one.previous_secret) if one.previous_secret else (newest,),
+        secrets=opened if one.secret else (Secret(made[name]), *opened),
         grants={
             Sensitivity.IDENTITY: one.grants.identity,
             Sensitivity.CONTACT: one.grants.contact,

@@ -65,7 +65,7 @@ def _endpoint_faults(name: str, one: settings.Endpoint) -> list[GatewayError]:
         if not any(matches(pattern, kind) for kind in TYPES)
     ]
     for field, secret in (("secret", one.secret), ("previous_secret", one.previous_secret)):
-        if secret is not None:
+        if secret is not None and not secret.reveal().startswith(configure.SEALED):
             try:
                 sign.key_of(secret, place=f"{place}.{field}")
             except ConfigError as error:
@@ -88,7 +88,9 @@ async def examine(tree: settings.Settings) -> list[Finding]:
         async with asyncio.TaskGroup() as group:
             jobs = [group.create_task(_account(ground, name)) for name in tree.accounts]
             made = dict.fromkeys(tree.endpoints, _PLACEHOLDER)
-            jobs += [group.create_task(_endpoint(ground, end)) for end in configure.endpoints_of(tree, made)]
+            jobs += [
+                group.create_task(_endpoint(ground, end)) for end in configure.endpoints_of(tree, made, ground.vault)
+            ]
         return findings + [job.result() for job in jobs]
     finally:
         await ground.close()

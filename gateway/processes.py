@@ -251,7 +251,7 @@ class Worker:
         tree = ground.tree
         vault_secrets = configure.Secrets(tree.gateway.data_dir / "endpoints.json", ground.vault)
         made, _ = vault_secrets.need([name for name, one in tree.endpoints.items() if one.secret is None])
-        endpoints = configure.endpoints_of(tree, made)
+        endpoints = configure.endpoints_of(tree, made, ground.vault)
         claim = new_id("clm", ground.clock.now())
         self._poster = Poster(Vetter(ground.clock))
         self._deliverer = Deliverer(

@@ -1,8 +1,8 @@
 """Every knob, declared once: name, type, default, one sentence. From here come the TOML keys, the environment names, ``gateway config show``,
 ``config/example.toml`` and the lint. Only ``app`` and ``cli`` read settings; everybody else is handed the values they need.
 
-Precedence: TOML, then environment (``GATEWAY_HTTP__PORT=9000``), then flags. A secret is ``env:NAME``, ``file:/path`` or, with a
-warning, plain text.
+Precedence: TOML, then environment (``GATEWAY_HTTP__PORT=9000``), then flags. A secret is ``env:NAME``, ``file:/path``, ``sealed:…`` (made by
+``gateway keys seal``) or, with a warning, plain text.
 """
 
 import difflib
@@ -42,7 +42,10 @@ class Gateway(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         str, _knob("The address partners reach this gateway at; shown as callback URLs by `gateway doctor`.")
     ] = ""
     timezone: Annotated[str, _knob("IANA zone of source times that name none.")] = "Asia/Shanghai"
-    mappings: Annotated[Path | None, _knob("A folder of your own mappings, <connector>/<stem>.yaml; it is looked at before the built-in ones.")] = None
+    mappings: Annotated[
+        Path | None,
+        _knob("A folder of your own mappings, <connector>/<stem>.yaml; it is looked at before the built-in ones."),
+    ] = None
     log: Annotated[Literal["json", "console"], _knob("One JSON object a line, or text for a person.")] = "json"
 
 
@@ -282,7 +285,7 @@ def secret(reference: Any) -> Secret:
 
 def is_plain(reference: Any) -> bool:
     """Whether a secret stands in the config itself, which deserves a warning."""
-    return isinstance(reference, str) and not reference.startswith(("env:", "file:"))
+    return isinstance(reference, str) and not reference.startswith(("env:", "file:", "sealed:"))
 
 
 # ---------------------------------------------------------------------- showing
