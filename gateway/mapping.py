@@ -4,7 +4,8 @@ A mapping is YAML, strict, one file per connector and topic (``mappings/<connect
 (``<stem>.cases.yaml``). The language and its converters are described in ``mappings/README.md``.
 """
 
-from collections.abc import Callable
+from collections import ChainMap
+from collections.abc import Callable, Iterator
 from collections.abc import Mapping as MappingOf
 from datetime import datetime
 from pathlib import Path, PurePath
@@ -102,15 +103,28 @@ def load(folder: Path, connector: str, stem: str, calls: MappingOf[str, Callable
         text = (folder / connector / f"{stem}.yaml").read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise MappingError(f"cannot be read: {type(error).__name__}", place=place) from None
-    return compile_text(text, place=place, calls=calls, tables=load_tables(folder))
+    return compile_text(text, place=place, calls=calls, tables=Tables(folder))
 
 
-def load_tables(folder: Path) -> dict[str, mapfile.Piece]:
-    """The shared tables, ``<folder>/tables/*.yaml``, by stem: each file is one map of raw text → canonical value."""
-    files = sorted((folder / "tables").glob("*.yaml"))
-    return {
-        file.stem: mapfile.read(file.read_text(encoding="utf-8"), f"{folder.name}/tables/{file.name}") for file in files
-    }
+class Tables(MappingOf[str, mapfile.Piece]):
+    """The shared tables, ``<folder>/tables/*.yaml``, by stem; each is read when it is first named.
+
+    A file is one map of raw text → canonical value.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._files = {file.stem: file for file in sorted((folder / "tables").glob("*.yaml"))}
+
+    def __getitem__(self, name: str) -> mapfile.Piece:
+        file = self._files[name]
+        return mapfile.read(file.read_text(encoding="utf-8"), f"{self._folder.name}/tables/{file.name}")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._files)
+
+    def __len__(self) -> int:
+        return len(self._files)
 
 
 def compile_text(
@@ -118,14 +132,14 @@ def compile_text(
 ) -> Program:
     """A mapping from its text. ``place`` is the file's path for errors; its folder is the connector and its stem names the program.
 
-    ``calls`` are the connector's functions by name, with or without ``<connector>.``; ``tables`` the shared ones (``load_tables``).
+    ``calls`` are the connector's functions by name, with or without ``<connector>.``; ``tables`` the shared ones (``Tables``).
     """
     top = mapfile.read(text, place)
     keys = top.keys(_TOP_KEYS, required=("version", "connector", "emit"))
     connector = keys["connector"].choice((PurePath(place).parent.name,))
     name = f"{connector}/{PurePath(place).stem}@{keys['version'].number()}"
     own = dict(keys["tables"].items()) if "tables" in keys else {}
-    names = steps.Names(connector=connector, calls=calls, tables={**tables, **own})
+    names = steps.Names(connector=connector, calls=calls, tables=ChainMap(own, tables))
     emits = [_compile_emit(piece, names) for piece in keys["emit"].members()]
     if not emits:
         raise keys["emit"].fault("a mapping emits something")

@@ -80,22 +80,22 @@ def _reader(sources: Sequence[Source], step: Step, tail: Tail, place: str, plan:
     if step.needs_run:
         return _reader_with_run(one.walk, step, tail, place)
     general = _reader_of_one(one.walk, step, tail, place)
-    return _reader_of_text(one.key, general) if one.key and step.apply is converters.text else general
+    return _reader_of_text(one.key, tail, general) if one.key and step.apply is converters.text else general
 
 
-def _reader_of_text(key: str, general: Read) -> Read:
+def _reader_of_text(key: str, tail: Tail, general: Read) -> Read:
     """Half of all fields are a text under one key: nothing is to be done for those."""
 
     def read(data: Any, run: Run) -> Any:
-        if type(data) is dict:
-            value = data.get(key)
-            if type(value) is str and value:
-                return value
-        return general(data, run)
+        value = data.get(key, UNSET) if type(data) is dict else UNSET
+        if type(value) is str and value:
+            return value
+        return tail(value) if value is UNSET else general(data, run)
 
     return read
 
 
+# Twice the same but for the run: a call more is a third of what a field costs.
 def _reader_of_one(walk: paths.Walk, step: Step, tail: Tail, place: str) -> Read:
     apply = step.apply
 

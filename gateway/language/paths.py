@@ -1,7 +1,7 @@
 """JMESPath, compiled. The one home of the jmespath library.
 
 A plain dotted or indexed path becomes a direct walk, which tells absent (``UNSET``) from null; the library cannot, and takes tens of times as
-long. Anything richer runs the library's own compiled expression, whose null is ``UNSET``. https://jmespath.org/specification.html
+long. Anything richer is an expression, whose null is ``UNSET``: compiled by ``expressions`` where it can be, else run by the library. https://jmespath.org/specification.html
 """
 
 from collections.abc import Callable, Iterator
@@ -12,6 +12,8 @@ from jmespath.exceptions import JMESPathError
 from jmespath.functions import Functions
 from msgspec import UNSET
 
+from gateway.language.expressions import closure_of, is_false
+
 Walk = Callable[[Any], Any]
 
 
@@ -20,11 +22,11 @@ class PathFault(ValueError):
 
 
 class Path(NamedTuple):
-    """``walk`` reads the path from decoded JSON. A ``plain`` one never raises, another may raise PathFault. ``key`` is all there is to a path
+    """``walk`` reads the path from decoded JSON. A ``safe`` one never raises, another may raise PathFault. ``key`` is all there is to a path
     of one step."""
 
     walk: Walk
-    plain: bool
+    safe: bool
     key: str | None = None
 
 
@@ -39,14 +41,15 @@ def compile_path(text: str) -> Path:
             _check_function(node)
     keys = _plain(parsed.parsed)
     if keys is None:
-        return Path(_rich(parsed), plain=False)
+        quick = closure_of(parsed.parsed)
+        return Path(_nothing_for_null(quick), safe=True) if quick else Path(_rich(parsed), safe=False)
     key = keys[0] if len(keys) == 1 and isinstance(keys[0], str) else None
-    return Path(_walk(keys), plain=True, key=key)
+    return Path(_walk(keys), safe=True, key=key)
 
 
 def holds(value: Any) -> bool:
     """Truth as JMESPath has it: absent, null, false, ``""``, ``[]`` and ``{}`` do not hold; 0 does."""
-    return not (value is UNSET or value is None or value is False or value == "" or value == [] or value == {})
+    return value is not UNSET and not is_false(value)
 
 
 def _walk(keys: tuple[str | int, ...]) -> Walk:
@@ -84,6 +87,14 @@ def _many(keys: tuple[str | int, ...]) -> Walk:
                 return UNSET
             data = data[key]
         return data
+
+    return walk
+
+
+def _nothing_for_null(quick: Walk) -> Walk:
+    def walk(data: Any) -> Any:
+        found = quick(data)
+        return UNSET if found is None else found
 
     return walk
 

@@ -32,7 +32,7 @@ def source(piece: Piece) -> Source:
         path = paths.compile_path((text[1:].removeprefix(".") or "@") if rooted else text)
     except paths.PathFault as fault:
         raise piece.fault(str(fault)) from None
-    walk = path.walk if path.plain else _guarded(path.walk, piece.place)
+    walk = path.walk if path.safe else _guarded(path.walk, piece.place)
     if rooted:
         return Source(lambda _data, run: walk(run.root))
     return Source(lambda data, _run: walk(data), walk, path.key)

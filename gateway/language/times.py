@@ -33,6 +33,7 @@ _DATE_DENSE = re.compile(r"([0-9]{4})(?:([0-9]{2})(?:([0-9]{2})(?:[0-9]{2,6}(?:\
 _MONTH_DAY = re.compile(r"(?:--)?([0-9]{1,2})[-/.月]([0-9]{1,2})日?")
 _NULL_DATE = re.compile(r"|0|0000[-/]?00[-/]?00.*|0001[-/]?01[-/]?01.*")
 
+_OFFSETS = frozenset({"Z", "+08:00"})
 _ZONES: dict[str, ZoneInfo] = {}
 
 
@@ -46,11 +47,16 @@ def time(raw: Any, zone: str) -> Any:
             return UNSET
         raise Refusal("a number where a text of time was expected: use time_s or time_ms")
     value = raw.strip()
-    # Nearly every marketplace sends exactly this shape; the C parser reads it in a tenth of the time of a pattern.
+    # Nearly everybody sends one of two shapes; the C parser reads them in a tenth of the time of a pattern.
     if len(value) == 19 and value[10] in " T" and value[4] == "-" and value[:4] >= "1971":
         try:
             wall = datetime.fromisoformat(value + "Z")
             return wall - (_ZONES.get(zone) or zone_of(zone)).utcoffset(wall)
+        except (ValueError, OverflowError):
+            pass
+    if value[19:] in _OFFSETS and value[10] in " T" and value[:4] >= "1971":
+        try:
+            return datetime.fromisoformat(value).astimezone(UTC)
         except (ValueError, OverflowError):
             pass
     return _time(value, zone)

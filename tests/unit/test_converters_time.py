@@ -49,6 +49,13 @@ class TestTime:
         assert times.time(aware.isoformat(), "nowhere") == aware
         assert times.time(wall.strftime("%Y%m%d%H%M%S") + offset, "nowhere") == aware
 
+    @given(WALLS, st.sampled_from(["Z", "+08:00"]))
+    def test_the_two_commonest_offsets_are_read_as_any_other(self, wall: datetime, offset: str) -> None:
+        """With either separator."""
+        aware = datetime.fromisoformat(wall.isoformat() + offset)
+        for mark in "T ":
+            assert times.time(wall.isoformat(mark) + offset, "nowhere") == aware
+
     @given(st.text(max_size=30), ZONES)
     def test_any_text_is_an_instant_in_utc_or_nothing_or_refused(self, text: str, zone: str) -> None:
         """No other exception."""
