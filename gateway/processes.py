@@ -176,10 +176,13 @@ class Door:
             try:
                 await self._measure()
                 await self._flush_rejects()
+                self._ground.board.put(
+                    f"door-{self._index}", self._ground.clock.now(), {}, self._ground.meters.registry
+                )
                 self._journal_fault = ""
-            except (JournalError, StoreError) as error:
+            # A full disk must not end the door: it answers 503 until there is room again.
+            except (JournalError, StoreError, OSError) as error:
                 self._journal_fault = str(error)
-            self._ground.board.put(f"door-{self._index}", self._ground.clock.now(), {}, self._ground.meters.registry)
             await self._ground.clock.sleep(1.0)
 
     async def _measure(self) -> None:
@@ -202,8 +205,14 @@ class Door:
 
     async def _flush_rejects(self) -> None:
         held = self._rejects.take()
-        if held:
+        if not held:
+            return
+        try:
             await self._ground.records.reject(held, keep=self._ground.tree.store.rejects)
+        except StoreError:
+            for reject in held:
+                self._rejects.add(reject)
+            raise
 
     def parts(self) -> list[ops.Part]:
         """How each part is."""
@@ -329,8 +338,8 @@ class Worker:
                 for state in ("due", "leased", "waiting"):
                     ground.meters.deliveries.labels(state).set(counts.get(f"deliveries.{state}", 0))
                 ground.board.put("worker", ground.clock.now(), {"counts": counts}, ground.meters.registry)
-            except StoreError as error:
-                _log.error("worker.counts_failed", detail=error.detail)
+            except (StoreError, OSError) as error:
+                _log.error("worker.counts_failed", detail=str(error))
             await ground.clock.sleep(1.0)
 
     async def _housekeeping(self) -> None:
