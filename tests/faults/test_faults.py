@@ -20,7 +20,7 @@ def told(receiver: houses.Receiver) -> set[str]:
     return {got.data["order"]["external_id"] for got in receiver.accepted() if "order" in got.data}
 
 
-@pytest.mark.parametrize("room", ["the log is full", "nothing can be written"])
+@pytest.mark.parametrize("room", ["the journal is full", "nothing can be written"])
 def test_a_full_disk_is_answered_503_and_all_is_well_when_there_is_room_again(house: House, room: str) -> None:
     """The process that writes the journal may write no further: senders are told to come again, and nothing needs an operator."""
     receiver = house.receiver()
@@ -28,7 +28,7 @@ def test_a_full_disk_is_answered_503_and_all_is_well_when_there_is_room_again(ho
     assert gateway.feed("erp", order("SO-1")).status_code == 202
     receiver.wait(2)
     door = gateway.children()["door-0"]
-    largest = (gateway.data / "journal.db-wal").stat().st_size if room == "the log is full" else 4096
+    largest = (gateway.data / "journal.db-wal").stat().st_size if room == "the journal is full" else 1
     resource.prlimit(door, resource.RLIMIT_FSIZE, (largest, resource.RLIM_INFINITY))
     answers = [gateway.feed("erp", order(f"SO-{number}")) for number in range(2, 6)]
     assert {one.status_code for one in answers} == {503}
@@ -88,8 +88,7 @@ def test_a_forged_burst_delays_no_good_request_and_takes_no_memory(house: House)
     def forge() -> None:
         client = house.client(gateway)
         wrong = houses.signed(body, secret=houses.SECRET)
-        for _ in range(750):
-            codes.append(client.post("/in/erp", content=body, headers=wrong).status_code)
+        codes.extend(client.post("/in/erp", content=body, headers=wrong).status_code for _ in range(750))
 
     def wait_for(forgers: list[threading.Thread]) -> None:
         for one in forgers:
