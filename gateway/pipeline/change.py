@@ -94,31 +94,51 @@ def change(old: Body | None, patch: Body, *, source: str, at: int, version: int 
 def change_person(old: Body | None, patch: Body, *, account: str, at: str) -> Change:
     """Apply what ``account`` says of a customer as of ``at`` (27-character text): per field, the newest source time wins.
 
-    So several systems may speak of one person in any order and the result is the same.
+    So several systems may speak of one person in any order and the result is the same. A duplicate may carry a newer provenance, which has to
+    be kept: without it something in between, arriving late, would win.
     """
     known: Body = old or {}
     body: Body = dict(known)
     provenance: dict[str, str] = dict(known.get("provenance", {}))
+    stamp = f"{at} {account}"
     for field, value in patch.items():
         if field in _BOOKKEEPING or field in ("state", "merged_into", "kind" if "kind" in known else ""):
             continue
         if field == "contacts" and value:
-            value = union(known.get("contacts") or (), value)
+            _reach(body, value, provenance, stamp)
         elif field == "attrs" and value:
-            value = {**(known.get("attrs") or {}), **value}
-        elif provenance.get(field, "")[:27] > at:
-            continue
-        if field in known and known[field] == value:
-            continue
-        body[field] = value
-        provenance[field] = f"{at} {account}"
+            body["attrs"] = _newest(known.get("attrs") or {}, value, provenance, stamp)
+        elif provenance.get(field, "") <= stamp:
+            body[field] = value
+            provenance[field] = stamp
     changed = _moved(known, body)
-    if not changed and old is not None:
+    if not changed and old is not None and provenance == old.get("provenance"):
         return Change(verdict=Verdict.DUPLICATE, body=old)
     body.setdefault("state", "active")
     body["provenance"] = provenance
     body["updated_at"] = max(at, known.get("updated_at") or "")
-    return Change(verdict=Verdict.NEW if old is None else Verdict.UPDATED, body=body, changed=changed)
+    verdict = Verdict.NEW if old is None else Verdict.UPDATED if changed else Verdict.DUPLICATE
+    return Change(verdict=verdict, body=body, changed=changed)
+
+
+def _reach(body: Body, points: Sequence[Body], provenance: dict[str, str], stamp: str) -> None:
+    """Contact points add up, unless a newer word has erased them all."""
+    known = body.get("contacts")
+    if not known and provenance.get("contacts", "") > stamp:
+        return
+    joined = union(known or (), points)
+    if joined != known:
+        body["contacts"] = joined
+        provenance["contacts"] = max(stamp, provenance.get("contacts", ""))
+
+
+def _newest(known: Body, said: Body, provenance: dict[str, str], stamp: str) -> Body:
+    attrs = dict(known)
+    for name, value in said.items():
+        if provenance.get(f"attrs.{name}", "") <= stamp:
+            attrs[name] = value
+            provenance[f"attrs.{name}"] = stamp
+    return attrs
 
 
 def event_type(kind: str, old: Body | None, new: Body) -> str:

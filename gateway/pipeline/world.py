@@ -179,6 +179,8 @@ class World:
         done = change.change_person(old, {"id": name, **asserted}, account=cause.account, at=clock.text(at))
         changed = sorted({*done.changed, *(["identities"] if fresh else [])} - {"state"})
         if done.verdict is Verdict.DUPLICATE and not fresh:
+            if row is not None and done.body is not old:
+                self._keep(msgspec.structs.replace(row, updated=cause.at, body=_json.encode(done.body)), done.body)
             return
         new = {"id": name, **done.body}
         if old is None:
@@ -232,6 +234,8 @@ class World:
             "customer", survivor.id, kept, joined, sorted(changed), cause, at=survivor.at, version=None, kind_of="customer.merged",
             beside={"merged": {"id": loser.id}},
         )  # fmt: skip
+        # Whom the loser was kept apart from, the survivor is from now on.
+        self._note_alias(self._by_id[survivor.id])
 
     def _move_edge(self, edge: Edge, survivor: str) -> None:
         self._drop_edge(edge)
@@ -407,6 +411,8 @@ def join(kept: Body, lost: Body) -> Body:
             "created_at",
             "updated_at",
             change.CLOCKS,
+            change.APART,
+            "attrs",
             "contacts",
             "marketing_consent",
         ):
@@ -414,6 +420,10 @@ def join(kept: Body, lost: Body) -> Body:
         if field not in body or theirs.get(field, "") > mine.get(field, ""):
             body[field] = value
             mine[field] = theirs.get(field, "")
+    if attrs := _join_attrs(kept, lost, mine):
+        body["attrs"] = attrs
+    if apart := {*kept.get(change.APART, ()), *lost.get(change.APART, ())}:
+        body[change.APART] = sorted(apart)
     if lost.get("contacts"):
         body["contacts"] = change.union(kept.get("contacts") or (), lost["contacts"])
     if kept.get("marketing_consent") is False or lost.get("marketing_consent") is False:
@@ -421,6 +431,16 @@ def join(kept: Body, lost: Body) -> Body:
     body["provenance"] = mine
     body["updated_at"] = max(kept.get("updated_at") or "", lost.get("updated_at") or "")
     return body
+
+
+def _join_attrs(kept: Body, lost: Body, provenance: dict[str, str]) -> Body:
+    attrs, theirs = dict(kept.get("attrs") or {}), lost.get("provenance", {})
+    for name, value in (lost.get("attrs") or {}).items():
+        path = f"attrs.{name}"
+        if name not in attrs or theirs.get(path, "") > provenance.get(path, ""):
+            attrs[name] = value
+            provenance[path] = theirs.get(path, "")
+    return attrs
 
 
 def _identity(edge: Edge) -> Body:
