@@ -169,7 +169,7 @@ def attempt(
 
 # ------------------------------------------------------------------ checking
 def check_all(folder: Path, cards: Iterable[Card]) -> list[MappingError]:
-    """Everything that is wrong with the mappings, one fault per file at most and one per missing file, each with its place.
+    """Everything that is wrong with the mappings, one fault per file and one per missing file, each with its place.
 
     Every file compiles against its connector's card, names declared identities and existing options, and has cases; every topic that
     says it is mapped has its file.
@@ -177,7 +177,23 @@ def check_all(folder: Path, cards: Iterable[Card]) -> list[MappingError]:
     known = {card.name: card for card in cards}
     files = [file for file in sorted(folder.glob("*/*.yaml")) if file.parent.name != "tables"]
     found = [fault for file in files if (fault := _check_file(folder, file, known)) is not None]
-    return found + list(_missing(folder, known))
+    tables = [
+        fault
+        for file in sorted((folder / "tables").glob("*.yaml"))
+        if (fault := _check_table(folder, file)) is not None
+    ]
+    return found + tables + list(_missing(folder, known))
+
+
+def _check_table(folder: Path, file: Path) -> MappingError | None:
+    """A shared table is a map of texts, also while no mapping names it; what its values must be is seen where it is used."""
+    try:
+        for _, row in mapfile.read(_text(folder, file), _place(folder, file)).items():
+            if row.value() is not None:
+                row.text()
+    except MappingError as fault:
+        return fault
+    return None
 
 
 def _check_file(folder: Path, file: Path, cards: Mapping[str, Card]) -> MappingError | None:

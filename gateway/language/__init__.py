@@ -1,1 +1,2 @@
-"""The language of mapping files, from the ground up: masks, phones and converters; paths, YAML and targets; steps; fields."""
+"""The language of mapping files, from the ground up: masks, phones, converters and times; YAML, expressions and paths; targets, steps, sources and
+fields."""

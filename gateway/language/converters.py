@@ -172,14 +172,14 @@ def yuan(raw: Any, currency: str = "CNY") -> Money:
 
     A digit beyond the currency's smallest coin is refused unless it is zero. Negative amounts are kept.
     """
+    # "12.50", nearly always: its digits without the point are the amount.
+    if type(raw) is str and raw[-3:-2] == "." and currency == "CNY" and len(raw) <= 16:
+        digits = raw[:-3] + raw[-2:]
+        if digits.isdigit() and digits.isascii() and len(digits) > 2:
+            return Money(amount=int(digits))
     places = _MINOR.get(currency, 2)
     if type(raw) is int:
         return Money(amount=whole(raw) * 10**places, currency=currency)
-    # "12.50", nearly always: its digits without the point are the amount.
-    if places == 2 and type(raw) is str and raw[-3:-2] == "." and len(raw) <= 16:
-        digits = raw[:-3] + raw[-2:]
-        if digits.isdigit() and digits.isascii() and len(digits) > 2:
-            return Money(amount=int(digits), currency=currency)
     sign, units, fraction = _digits(raw)
     if fraction[places:].strip("0"):
         raise Refusal("an amount with more decimals than its currency has")

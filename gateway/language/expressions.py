@@ -22,7 +22,9 @@ def closure_of(node: Any) -> Eval | None:
 
 def is_false(value: Any) -> bool:
     """Null, false, ``""``, ``[]`` and ``{}``; 0 is true."""
-    return value is None or value is False or value == "" or value == [] or value == {}
+    if value is None or value is False:
+        return True
+    return type(value) in (str, list, dict) and not value
 
 
 def _field(node: Any, _below: list[Eval]) -> Eval:

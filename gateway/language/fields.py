@@ -49,7 +49,7 @@ def compile_field(piece: Piece, target: Target, plan: Plan) -> Field:
         raise piece.fault(f"one source is needed ({', '.join(SOURCES)} or call), not {len(given)}")
     if given == ["const"] and not {"as", "table", "call"} & keys.keys():
         return _constant(keys, target)
-    step = steps.joined(steps.between(piece, keys, target, plan))
+    step = steps.between(piece, keys, target, plan)
     read = _reader(of_keys(keys), step, _tail(piece, keys, target), piece.place, plan)
     beside = keys.get("currency") or keys.get("unit")
     return Field(_beside(read, source(beside)) if beside else read, constant=given == ["const"])
@@ -75,11 +75,11 @@ def _beside(read: Read, other: Source) -> Read:
 def _reader(sources: Sequence[Source], step: Step, tail: Tail, place: str, plan: Plan) -> Read:
     """Of the sources the first that says something; ``tail`` decides when none does."""
     one = sources[0]
-    if len(sources) > 1 or one.walk is None or plan.noted:
-        return _reader_of_many([source.read for source in sources], step, tail, place, noted=plan.noted)
+    if len(sources) > 1 or plan.noted or one.walk is None:
+        return _reader_of_many(sources, step, tail, place, noted=plan.noted)
     if step.needs_run:
-        return _reader_with_run(one.walk, step, tail, place)
-    general = _reader_of_one(one.walk, step, tail, place)
+        return _reader_with_run(one.walk, one.key, step, tail=tail, place=place)
+    general = _reader_of_one(one.walk, one.key, step, tail=tail, place=place)
     return _reader_of_text(one.key, tail, general) if one.key and step.apply is converters.text else general
 
 
@@ -95,54 +95,55 @@ def _reader_of_text(key: str, tail: Tail, general: Read) -> Read:
     return read
 
 
-# Twice the same but for the run: a call more is a third of what a field costs.
-def _reader_of_one(walk: paths.Walk, step: Step, tail: Tail, place: str) -> Read:
+# These two differ by the run alone, and take a path of one key in their own hands: a call more is a third of what a field costs.
+def _reader_of_one(walk: paths.Walk, key: str | None, step: Step, *, tail: Tail, place: str) -> Read:
     apply = step.apply
 
     def read(data: Any, _run: Run) -> Any:
-        value = walk(data)
-        if value is not UNSET and value is not None and value != "":
+        value = data.get(key, UNSET) if key is not None and type(data) is dict else walk(data)
+        if value is not UNSET and value is not None and (type(value) is not str or value):
             try:
                 value = apply(value)
             except Refusal as refusal:
                 raise ValueRefused(str(refusal), place=place) from None
-            if value is not UNSET and value is not None and value != "":
+            if value is not UNSET and value is not None and (type(value) is not str or value):
                 return value
         return tail(value)
 
     return read
 
 
-def _reader_with_run(walk: paths.Walk, step: Step, tail: Tail, place: str) -> Read:
+def _reader_with_run(walk: paths.Walk, key: str | None, step: Step, *, tail: Tail, place: str) -> Read:
     apply = step.apply
 
     def read(data: Any, run: Run) -> Any:
-        value = walk(data)
-        if value is not UNSET and value is not None and value != "":
+        value = data.get(key, UNSET) if key is not None and type(data) is dict else walk(data)
+        if value is not UNSET and value is not None and (type(value) is not str or value):
             try:
                 value = apply(value, run)
             except Refusal as refusal:
                 raise ValueRefused(str(refusal), place=place) from None
-            if value is not UNSET and value is not None and value != "":
+            if value is not UNSET and value is not None and (type(value) is not str or value):
                 return value
         return tail(value)
 
     return read
 
 
-def _reader_of_many(sources: Sequence[Read], step: Step, tail: Tail, place: str, *, noted: bool) -> Read:
+def _reader_of_many(sources: Sequence[Source], step: Step, tail: Tail, place: str, *, noted: bool) -> Read:
     apply, needs_run = step
+    looks = [(source.walk, source.read) for source in sources]
 
     def read(data: Any, run: Run) -> Any:
         best: Any = UNSET
-        for look in sources:
-            raw = value = look(data, run)
-            if value is not UNSET and value is not None and value != "":
+        for walk, look in looks:
+            raw = value = walk(data) if walk else look(data, run)
+            if value is not UNSET and value is not None and (type(value) is not str or value):
                 try:
                     value = apply(value, run) if needs_run else apply(value)
                 except Refusal as refusal:
                     raise ValueRefused(str(refusal), place=place) from None
-                if value is not UNSET and value is not None and value != "":
+                if value is not UNSET and value is not None and (type(value) is not str or value):
                     run.raw = raw if noted else run.raw
                     return value
             best = value if best is UNSET else best
@@ -162,7 +163,7 @@ def _tail(piece: Piece, keys: Mapping[str, Piece], target: Target) -> Tail:
     place = piece.place
 
     def tail(value: Any) -> Any:
-        erased = value is None or (empty and value == "" and value is not UNSET)
+        erased = value is None or (empty and value is not UNSET)
         if erased and target.nullable and not required:
             return None
         if required and missing is UNSET:
@@ -320,8 +321,13 @@ def _compile_items(piece: Piece, target: Target, plan: Plan, known: Sequence[str
         items = members(each(data, run)) if each else [data]
         if items is UNSET or items is None:
             return items
-        made = (make(item, run) for item in items if when is None or paths.holds(when(item, run)))
-        return [item for item in made if item is not UNSET]
+        found = []
+        for item in items:
+            if when is None or paths.holds(when(item, run)):
+                made = make(item, run)
+                if made is not UNSET:
+                    found.append(made)
+        return found
 
     return read
 

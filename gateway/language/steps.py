@@ -121,9 +121,14 @@ _SPOKEN: Mapping[Kind, Callable[[Any], str]] = {
 _MISTAKES = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
 
 
-def between(piece: Piece, keys: Mapping[str, Piece], target: Target, plan: Plan) -> list[Step]:
-    """What lies between the source and ``target``. MappingError when it does not lead there."""
-    way = [_call(keys["call"], plan.names)] if "call" in keys else []
+def between(piece: Piece, keys: Mapping[str, Piece], target: Target, plan: Plan) -> Step:
+    """What lies between the source and ``target``: call, then converters, then table. MappingError when it does not lead there."""
+    way = _joined(_way(piece, keys, target, plan))
+    return _called(keys["call"], plan.names, way) if "call" in keys else way
+
+
+def _way(piece: Piece, keys: Mapping[str, Piece], target: Target, plan: Plan) -> list[Step]:
+    way: list[Step] = []
     kind: Kind | None = None
     if "as" in keys:
         kind = _chain(keys, way, plan)
@@ -135,7 +140,7 @@ def between(piece: Piece, keys: Mapping[str, Piece], target: Target, plan: Plan)
     if kind is Kind.ENUM and target.of is Gender:
         return [*way, _gender(plan.name)]
     if kind is None and "call" in keys:
-        return [*way, _fit(target)]
+        return [_fit(target)]
     if kind in (None, Kind.ANY):
         return [*way, natural(piece, target)]
     if target.kind is Kind.TEXT and kind in _SPOKEN:
@@ -154,31 +159,28 @@ def natural(piece: Piece, target: Target) -> Step:
     return Step(NATURAL[target.kind])
 
 
-def joined(way: list[Step]) -> Step:
+def _joined(way: list[Step]) -> Step:
     """One step for many. Nothing there in between ends it early."""
     if len(way) == 1:
         return way[0]
     if not any(step.needs_run for step in way):
-        return Step(_joined([step.apply for step in way]))
-    return Step(_joined_runs(way), needs_run=True)
+        return Step(_in_turn([step.apply for step in way]))
 
-
-def _joined(functions: list[Callable[[Any], Any]]) -> Callable[[Any], Any]:
-    def apply(value: Any) -> Any:
-        for function in functions:
-            value = function(value)
-            if value is UNSET or value is None or value == "":
-                break
-        return value
-
-    return apply
-
-
-def _joined_runs(way: list[Step]) -> Callable[[Any, Run], Any]:
     def apply(value: Any, run: Run) -> Any:
         for function, needs_run in way:
             value = function(value, run) if needs_run else function(value)
-            if value is UNSET or value is None or value == "":
+            if value is UNSET or value is None or (type(value) is str and not value):
+                break
+        return value
+
+    return Step(apply, needs_run=True)
+
+
+def _in_turn(functions: list[Callable[[Any], Any]]) -> Callable[[Any], Any]:
+    def apply(value: Any) -> Any:
+        for function in functions:
+            value = function(value)
+            if value is UNSET or value is None or (type(value) is str and not value):
                 break
         return value
 
@@ -282,10 +284,14 @@ def _lookup(rows: dict[str, Any], unknown: Any, name: str) -> Step:
 def _coded(table: Piece, name: str) -> Step:
     values = {raw: None if row.value() is None else row.text() for raw, row in table.items()}
     look = _lookup({raw: UNSET if value is None else value for raw, value in values.items()}, "unknown", name).apply
+    ready = {raw: Coded(value=value, raw=raw) for raw, value in values.items() if value is not None and raw != "*"}
 
     def apply(value: Any, run: Run) -> Any:
-        found = look(value, run)
-        return UNSET if found is UNSET else Coded(value=found, raw=converters.text(value).strip())
+        raw = value if type(value) is str else converters.text(value)
+        if raw in ready:
+            return ready[raw]
+        found = look(raw, run)
+        return UNSET if found is UNSET else Coded(value=found, raw=raw.strip())
 
     return Step(apply, needs_run=True)
 
@@ -327,20 +333,24 @@ def constant(piece: Piece, target: Target) -> Any:
 
 
 # ------------------------------------------------------------------ functions of the connector
-def _call(piece: Piece, names: Names) -> Step:
+def _called(piece: Piece, names: Names, way: Step) -> Step:
     name = piece.text()
     short = name.removeprefix(f"{names.connector}.")
     function = names.calls.get(name) or names.calls.get(short)
     if function is None:
         known = (call if "." in call else f"{names.connector}.{call}" for call in names.calls)
         raise piece.fault(f"there is no function {name!r}", nearest(name, known))
+    onward, needs_run = way
 
     def apply(value: Any, run: Run) -> Any:
         try:
-            return function(value, run.context)
+            value = function(value, run.context)
         # Whatever a partner's data makes of it, one entry is refused and the others go on.
         except _MISTAKES as mistake:
             raise Refusal(f"{name} raised {type(mistake).__name__}") from None
+        if value is UNSET or value is None or (type(value) is str and not value):
+            return value
+        return onward(value, run) if needs_run else onward(value)
 
     return Step(apply, needs_run=True)
 
@@ -350,10 +360,13 @@ def _fit(target: Target) -> Step:
     members: Mapping[str, Any] = {member.value: member for member in target.of} if target.kind is Kind.ENUM else {}
 
     def apply(value: Any) -> Any:
-        if value is UNSET or value is None or value == "":
+        if value is UNSET or value is None or value.__class__ is target.of:
             return value
-        if type(value) is str and value in members:
-            return members[value]
+        if type(value) is str:
+            if not value or target.kind is Kind.TEXT:
+                return value
+            if value in members:
+                return members[value]
         try:
             fitting = msgspec.convert(value, target.type)
         except msgspec.ValidationError:

@@ -179,6 +179,11 @@ class TestChecking:
         (fault,) = self.said(folder)
         assert said in fault
 
+    def test_a_table_that_nothing_names_is_read_all_the_same(self, folder: Path) -> None:
+        """It would break the first mapping that does."""
+        (folder / "tables" / "idle.yaml").write_text("A: x\nB: [1]\n", encoding="utf-8")
+        assert self.said(folder) == ["mappings/tables/idle.yaml:2:B: a text is expected here"]
+
     def test_missing_cases_missing_mappings_and_strangers_are_faults(self, folder: Path) -> None:
         """A file without cases, a topic without a file, a folder without a connector."""
         (folder / CASES).unlink()
