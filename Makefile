@@ -26,7 +26,7 @@ check: setup ## Format, lint, types, storeys, config and mappings, golden cases,
 	$(RUN)/ruff format --check .
 	$(RUN)/ruff check .
 	$(RUN)/mypy
-	$(RUN)/lint-imports --no-timings
+	$(RUN)/lint-imports
 	$(RUN)/gateway check
 	$(RUN)/gateway mapping test
 	$(PY) -m docs.generate --check
