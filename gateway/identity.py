@@ -159,7 +159,7 @@ def resolve(
     owners = look.owners(strong) or look.owners(retired)
     gone = frozenset(claim.key for claim in retired)
     if not owners:
-        return msgspec.structs.replace(_by_medium(claims, strong, look), retire=gone)
+        return msgspec.structs.replace(_by_medium(claims, strong, look, gone), retire=gone)
     union = _Union(owners[0], look)
     for other in owners[1:]:
         union.join(other, "two strong keys in one assertion")
@@ -169,7 +169,8 @@ def resolve(
     # 3: a verified phone or e-mail that another verified customer carries.
     for other in look.sharing([claim for claim in claims if claim.strength is Strength.MEDIUM], verified=True):
         union.join(other, "same verified phone or e-mail")
-    attach = tuple(claim for claim in claims if union.may_carry(claim, gone))
+    vouched = {_slot(claim) for claim in retired if union.carries(claim)}
+    attach = _one_each([claim for claim in claims if union.may_carry(claim, gone, vouched)], gone, union)
     return Resolution(
         customer=union.subject,
         new=False,
@@ -259,26 +260,51 @@ class _Union:
         self.members.add(other)
         self.subject = survivor
 
-    def may_carry(self, claim: Claim, gone: frozenset[bytes]) -> bool:
-        """Whether the key becomes, or stays, an edge of the subject."""
+    def carries(self, claim: Claim) -> bool:
+        """Whether the key is an edge of one of the members already."""
+        return any(name in self.members for name in self.look.names(claim.key))
+
+    def may_carry(self, claim: Claim, gone: frozenset[bytes], vouched: Collection[tuple[str, str]]) -> bool:
+        """Whether the key becomes, or stays, an edge of the subject. ``vouched`` is where an authority retired one of the subject's keys."""
         names = self.look.names(claim.key)
-        if claim.strength is not Strength.STRONG or claim.key in gone or any(name in self.members for name in names):
+        if claim.strength is not Strength.STRONG or claim.key in gone or self.carries(claim):
+            return True
+        # 7: who retires a number of this person says that the other is this person's too.
+        if not names and _slot(claim) in vouched:
             return True
         # 1 and 2: somebody else's key, or a second value of a single-valued one, is not taken without a person's word.
         return not names and not _clashes(claim, [edge for edge in self.edges() if edge.key not in gone])
 
 
-def _by_medium(claims: Sequence[Claim], strong: Sequence[Claim], look: _Look) -> Resolution:
+def _one_each(claims: Sequence[Claim], gone: frozenset[bytes], union: _Union | None = None) -> tuple[Claim, ...]:
+    """2: of several new values of a single-valued namespace in one assertion only the first is taken."""
+    taken: set[tuple[str, str]] = set()
+    kept = []
+    for claim in claims:
+        single = NAMESPACES[claim.assertion.namespace].single and claim.key not in gone
+        if single and _slot(claim) in taken and not (union and union.carries(claim)):
+            continue
+        if single:
+            taken.add(_slot(claim))
+        kept.append(claim)
+    return tuple(kept)
+
+
+def _slot(claim: Claim) -> tuple[str, str]:
+    return claim.assertion.namespace, claim.assertion.scope
+
+
+def _by_medium(claims: Sequence[Claim], strong: Sequence[Claim], look: _Look, gone: frozenset[bytes]) -> Resolution:
     medium = [claim for claim in claims if claim.strength is Strength.MEDIUM]
     if not strong and not medium:
         return NOBODY
     suspects = look.sharing(medium, verified=True)
     if len(suspects) == 1 and not any(_clashes(claim, look.owned.get(suspects[0], ())) for claim in strong):
-        return Resolution(customer=suspects[0], new=False, attach=tuple(claims))
+        return Resolution(customer=suspects[0], new=False, attach=_one_each(claims, gone))
     # 4: an unverified phone or a shared one makes candidates, never a merge. "" stands for the customer about to be made.
     soft = [claim for claim in claims if claim.strength is not Strength.STRONG]
     pairs = tuple(Pair("", other, "same phone, e-mail or address") for other in look.sharing(soft, verified=False))
-    return Resolution(customer=None, new=True, attach=tuple(claims), pairs=pairs)
+    return Resolution(customer=None, new=True, attach=_one_each(claims, gone), pairs=pairs)
 
 
 def conflict(mine: Sequence[Held], theirs: Sequence[Held]) -> str:
