@@ -188,7 +188,7 @@ def check_all(folder: Path, cards: Iterable[Card]) -> list[MappingError]:
 def _check_table(folder: Path, file: Path) -> MappingError | None:
     """A shared table is a map of texts, also while no mapping names it; what its values must be is seen where it is used."""
     try:
-        for _, row in mapfile.read(_text(folder, file), _place(folder, file)).items():
+        for row in dict(mapfile.read(_text(folder, file), _place(folder, file)).items()).values():
             if row.value() is not None:
                 row.text()
     except MappingError as fault:
