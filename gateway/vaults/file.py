@@ -93,7 +93,7 @@ class FileVault:
     def seal(self, plaintext: bytes, context: bytes) -> bytes:
         """See ``Vault.seal``. Layout: format byte, length and text of the key id, nonce, ciphertext and tag."""
         key = self._current
-        nonce = os.urandom(_NONCE)
+        nonce = clock.random_bytes(_NONCE)
         return b"".join((key.head, nonce, key.payload.encrypt(nonce, plaintext, context)))
 
     def open(self, sealed: bytes, context: bytes) -> bytes:
