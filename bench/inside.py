@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import gc
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 from bench import made
@@ -16,6 +16,7 @@ from gateway.pipeline.project import Projector, Reader
 from gateway.pipeline.receive import Gate, Receiver, RejectLog
 from gateway.pipeline.route import Endpoint, Router
 from gateway.processes import Ground
+from gateway.store import Claimed
 
 _CLAIM = "clm_bench"
 
@@ -28,18 +29,29 @@ class Inside:
         self.wake = asyncio.Event()
         self.endpoints: Sequence[Endpoint] = configure.endpoints_of(ground.tree, {}, ground.vault)
         self.poster = Poster(Vetter(ground.clock))
-        self.deliverer = Deliverer(
-            endpoints=self.endpoints, records=ground.records, vault=ground.vault, clock=ground.clock, meters=ground.meters,
-            poster=self.poster, claim=_CLAIM,
-        )  # fmt: skip
+        self.deliverer = self._deliverer()
         self.reader = Reader(accounts=ground.accounts, vault=ground.vault, clock=ground.clock)
-        room: Callable[[], int] = self.deliverer.room if leasing else _no_room
+
+        # Not the deliverer's own methods: each round has a new one.
+        def room() -> int:
+            return self.deliverer.room() if leasing else 0
+
+        def newborn(claimed: Sequence[Claimed]) -> None:
+            self.deliverer.offer(claimed)
+
         self.projector = Projector(
             reader=self.reader, log=ground.log, records=ground.records, vault=ground.vault, clock=ground.clock, meters=ground.meters,
-            router=Router(self.endpoints), room=room, newborn=self.deliverer.offer, claim=_CLAIM, errands=_nothing,
+            router=Router(self.endpoints), room=room, newborn=newborn, claim=_CLAIM, errands=_nothing,
         )  # fmt: skip
         gate = Gate(bulk_most=ground.tree.journal.bulk_most, live_most=ground.tree.journal.live_most)
         self.receiver: Receiver = processes.receiver_of(ground, gate=gate, rejects=RejectLog(), wake=self.wake.set)
+
+    def _deliverer(self) -> Deliverer:
+        ground = self.ground
+        return Deliverer(
+            endpoints=self.endpoints, records=ground.records, vault=ground.vault, clock=ground.clock, meters=ground.meters,
+            poster=self.poster, claim=_CLAIM,
+        )  # fmt: skip
 
     async def accept(self, bodies: Sequence[bytes], *, run: str, at_once: int = 64) -> None:
         """Take signed orders in, as many at a time as a door has connections."""
@@ -65,7 +77,8 @@ class Inside:
 
     @contextlib.asynccontextmanager
     async def delivering(self) -> AsyncIterator[None]:
-        """The deliverer at work; what it began is recorded when the block ends."""
+        """A deliverer at work; what it began is recorded when the block ends. A drained one is spent: each block has its own."""
+        self.deliverer = self._deliverer()
         work = asyncio.get_running_loop().create_task(self.deliverer.run())
         try:
             yield
@@ -79,10 +92,6 @@ class Inside:
         await self.poster.close()
         await self.ground.close()
         gc.collect()
-
-
-def _no_room() -> int:
-    return 0
 
 
 def _nothing() -> None:
