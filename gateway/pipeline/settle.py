@@ -13,6 +13,7 @@ from gateway.model.identity import Strength
 from gateway.model.values import Sensitivity
 from gateway.pipeline import change
 from gateway.pipeline.project import errand
+from gateway.pipeline.route import Router
 from gateway.vault import Vault
 
 _json = msgspec.json.Encoder()
@@ -25,13 +26,16 @@ class Purged(GatewayError):
 
 
 class Settler:
-    """Acts on stored things. Works beside a running gateway: what it writes is found by the sweep."""
+    """Acts on stored things. Works beside a running gateway: what it writes is found by the sweep. ``router`` tells who hears of it."""
 
-    def __init__(self, *, log: journal.Journal, records: store.Store, vault: Vault, clock: Clock) -> None:
+    def __init__(
+        self, *, log: journal.Journal, records: store.Store, vault: Vault, clock: Clock, router: Router | None = None
+    ) -> None:
         self._journal = log
         self._store = records
         self._vault = vault
         self._clock = clock
+        self._router = router or Router(())
 
     async def retry(self, letters: Sequence[store.DeadLetter]) -> list[store.DeadLetter]:
         """Write the entries down once more, so that they are projected with today's mappings. Returns the letters as they are now."""
@@ -83,7 +87,7 @@ class Settler:
         await self._store.apply(store.Batch(errands=[job]))
 
     async def unmerge(self, merge: store.Merge) -> None:
-        """Give both customers back what was theirs when they were merged, records included; what came in since stays with the survivor.
+        """Give both customers back what was theirs when they were merged, records included; what was said since stays with the survivor.
 
         The identities that the loser brought point at it again, so that what they bring next is the loser's. ``customer.unmerged`` is published
         for both.
@@ -95,16 +99,16 @@ class Settler:
         moved = {bytes.fromhex(key) for key in before["edges"]}
         edges = [edge for edge in found.edges_of.get(survivor.id, ()) if edge.key in moved]
         lost = _apart(before["loser"], survivor.id, now)
-        kept = _apart(before["survivor"], loser.id, now)
+        current: dict[str, Any] = msgspec.json.decode(survivor.body)
+        kept = _apart(_parted(current, before["joined"], before["survivor"]), loser.id, now)
         given = await self._store.moved(merge.id)
+        events = [self._event(survivor, kept, loser.id, now), self._event(loser, lost, survivor.id, now, list(given))]
         batch = store.Batch(
             gone=[(edge.key, survivor.id) for edge in edges],
             edges=[self._back(edge, loser.id) for edge in edges],
             rows=[self._row(survivor, kept, now), self._row(loser, lost, now)],
-            events=[
-                self._event(survivor, kept, loser.id, now),
-                self._event(loser, lost, survivor.id, now, list(given)),
-            ],
+            events=events,
+            deliveries=[one for event in events for one in self._router.deliveries(event, now=now)],
         )
         await self._store.unmerge(merge, batch)
 
@@ -136,6 +140,24 @@ class Settler:
             id=name, type="customer.unmerged", subject=row.id, sequence=row.sequence + 1, at=now, account=row.account, entry="",
             unit=row.unit, body=_json.encode(document),
         )  # fmt: skip
+
+
+def _parted(current: dict[str, Any], joined: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
+    """``current`` without what came by the merge: a field that is still as ``joined`` was goes back to what it was ``before``."""
+    body: dict[str, Any] = {}
+    for field, value in current.items():
+        known = joined.get(field)
+        if value == known:
+            if field in before:
+                body[field] = before[field]
+        elif field == "contacts" and value:
+            came = [point for point in known or () if point not in (before.get(field) or ())]
+            body[field] = [point for point in value if point not in came]
+        elif isinstance(value, dict) and isinstance(known, dict) and field in ("attrs", "provenance"):
+            body[field] = _parted(value, known, before.get(field) or {})
+        else:
+            body[field] = value
+    return body
 
 
 def _apart(body: dict[str, Any], other: str, now: int) -> dict[str, Any]:

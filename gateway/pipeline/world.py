@@ -208,7 +208,8 @@ class World:
         survivor, loser = self._by_id[merge.survivor], self._by_id[merge.loser]
         kept, lost = self._body(survivor), self._body(loser)
         edges = [edge for edge in self._owned.get(loser.id, ()) if edge.customer == loser.id]
-        before = {"survivor": kept, "loser": lost, "edges": [edge.key.hex() for edge in edges]}
+        joined = join(kept, rebind(lost, loser.id, survivor.id, self._vault))
+        before = {"survivor": kept, "loser": lost, "joined": joined, "edges": [edge.key.hex() for edge in edges]}
         self.merges.append(
             Merge(
                 id=derived_id("mrg", cause.at, cause.entry, survivor.id, loser.id),
@@ -223,7 +224,6 @@ class World:
         self._alias[loser.id] = survivor.id
         for edge in edges:
             self._move_edge(edge, survivor.id)
-        joined = join(kept, rebind(lost, loser.id, survivor.id, self._vault))
         self._tombstone(loser, survivor.id, cause)
         changed = [
             field
