@@ -14,7 +14,7 @@ from pyreqwest.client import Client, ClientBuilder
 
 from bench import figure, inside, made, report, running
 from bench.figure import Figure, Scale
-from gateway.pipeline.deliver import Renderer
+from gateway.pipeline.render import Renderer
 from gateway.store import EventRow
 
 _AT_ONCE = 32

@@ -11,7 +11,8 @@ from gateway import app, configure, processes, settings
 from gateway.connector import Request
 from gateway.model.lane import Lane
 from gateway.pipeline.address import Vetter
-from gateway.pipeline.deliver import Deliverer, Poster
+from gateway.pipeline.deliver import Deliverer
+from gateway.pipeline.post import Poster
 from gateway.pipeline.project import Projector, Reader
 from gateway.pipeline.receive import Gate, Receiver, RejectLog
 from gateway.pipeline.route import Endpoint, Router

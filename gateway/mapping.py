@@ -4,7 +4,6 @@ A mapping is YAML, strict, one file per connector and topic (``mappings/<connect
 (``<stem>.cases.yaml``). The language and its converters are described in ``mappings/README.md``.
 """
 
-from collections import ChainMap
 from collections.abc import Callable, Iterator
 from collections.abc import Mapping as MappingOf
 from datetime import datetime
@@ -127,6 +126,22 @@ class Tables(MappingOf[str, mapfile.Piece]):
         return len(self._files)
 
 
+class _Both(MappingOf[str, mapfile.Piece]):
+    """A file's own tables before the shared ones, which are read only when one is named."""
+
+    def __init__(self, own: MappingOf[str, mapfile.Piece], shared: MappingOf[str, mapfile.Piece]) -> None:
+        self._own, self._shared = own, shared
+
+    def __getitem__(self, name: str) -> mapfile.Piece:
+        return self._own[name] if name in self._own else self._shared[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter({*self._own, *self._shared})
+
+    def __len__(self) -> int:
+        return len({*self._own, *self._shared})
+
+
 def compile_text(
     text: str, *, place: str, calls: MappingOf[str, Callable[..., Any]] = {}, tables: MappingOf[str, mapfile.Piece] = {}
 ) -> Program:
@@ -139,7 +154,7 @@ def compile_text(
     connector = keys["connector"].choice((PurePath(place).parent.name,))
     name = f"{connector}/{PurePath(place).stem}@{keys['version'].number()}"
     own = dict(keys["tables"].items()) if "tables" in keys else {}
-    names = steps.Names(connector=connector, calls=calls, tables=ChainMap(own, tables))
+    names = steps.Names(connector=connector, calls=calls, tables=_Both(own, tables))
     emits = [_compile_emit(piece, names) for piece in keys["emit"].members()]
     if not emits:
         raise keys["emit"].fault("a mapping emits something")

@@ -25,8 +25,9 @@ from gateway.meters import Meters
 from gateway.model.lane import Lane
 from gateway.pipeline.accounts import Accounts, Opened
 from gateway.pipeline.address import Vetter
-from gateway.pipeline.deliver import Deliverer, Poster
+from gateway.pipeline.deliver import Deliverer
 from gateway.pipeline.partner import Tokens
+from gateway.pipeline.post import Poster
 from gateway.pipeline.project import Projector, Reader
 from gateway.pipeline.pull import Errands, Pulls
 from gateway.pipeline.receive import Gate, Receiver, RejectLog

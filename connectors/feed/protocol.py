@@ -6,7 +6,6 @@
 
 import base64
 import binascii
-import hashlib
 import hmac
 import ipaddress
 from collections.abc import Callable, Sequence
@@ -18,6 +17,7 @@ from connectors.feed.options import FeedOptions
 from gateway.clock import SECOND
 from gateway.connector import Account, Reason, Request
 from gateway.errors import ConfigError
+from gateway.model.mac import Mac
 
 FILE = "FILE"
 FILE_PEER = "file"
@@ -83,7 +83,7 @@ def standard_webhooks(keys: Sequence[bytes], tolerance: float | None) -> Check:
     """Any one ``v1`` signature by any one key is enough; entries of other versions and malformed ones are passed over."""
     # Counted in microseconds both ways: a clock ahead of ours is as suspect as an old capture.
     most = None if tolerance is None else int(tolerance * SECOND)
-    macs = [_Hmac(key) for key in keys]
+    macs = [Mac(key) for key in keys]
 
     def verify(request: Request) -> Fault | None:
         headers = request.headers
@@ -162,22 +162,6 @@ def is_loopback(peer: str) -> bool:
 
 def _signed(key: bytes, message: str, timestamp: str, body: bytes) -> bytes:
     return hmac.digest(key, b"%b.%b.%b" % (_bytes(message), timestamp.encode(), body), "sha256")
-
-
-class _Hmac:
-    """HMAC-SHA256 by one key, RFC 2104. ``hmac.digest`` lets go of the interpreter's lock for every message, however short, and under load
-    has to wait to get it back; hashing from prepared states does not."""
-
-    def __init__(self, key: bytes) -> None:
-        block = (hashlib.sha256(key).digest() if len(key) > 64 else key).ljust(64, b"\0")
-        self._inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in block))
-        self._outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in block))
-
-    def digest(self, message: bytes) -> bytes:
-        inner, outer = self._inner.copy(), self._outer.copy()
-        inner.update(message)
-        outer.update(inner.digest())
-        return outer.digest()
 
 
 def _any_equal(expected: bytes, given: Sequence[bytes]) -> bool:

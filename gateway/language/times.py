@@ -35,6 +35,7 @@ _NULL_DATE = re.compile(r"|0|0000[-/]?00[-/]?00.*|0001[-/]?01[-/]?01.*")
 
 _OFFSETS = frozenset({"Z", "+08:00"})
 _ZONES: dict[str, ZoneInfo] = {}
+_NO_TIME = timedelta(0)
 
 
 def time(raw: Any, zone: str) -> Any:
@@ -51,7 +52,7 @@ def time(raw: Any, zone: str) -> Any:
     if len(value) == 19 and value[10] in " T" and value[4] == "-" and value[:4] >= "1971":
         try:
             wall = datetime.fromisoformat(value + "Z")
-            return wall - (_ZONES.get(zone) or zone_of(zone)).utcoffset(wall)
+            return wall - ((_ZONES.get(zone) or zone_of(zone)).utcoffset(wall) or _NO_TIME)
         except (ValueError, OverflowError):
             pass
     if value[19:] in _OFFSETS and value[10] in " T" and value[:4] >= "1971":

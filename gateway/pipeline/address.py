@@ -37,8 +37,8 @@ def special(address: str) -> bool:
             inner = ipaddress.IPv4Address(int(ip) & 0xFFFF_FFFF)
         if inner is not None:
             return special(str(inner))
-        # ::/8 holds the deprecated IPv4-compatible forms.
-        if int(ip) >> 120 == 0:
+        # ::/8 holds the deprecated IPv4-compatible forms, fec0::/10 the deprecated private ones.
+        if int(ip) >> 120 == 0 or ip.is_site_local:
             return True
     return not ip.is_global or ip.is_multicast
 

@@ -3,118 +3,24 @@
 import asyncio
 import random
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from datetime import timedelta
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import msgspec
 import structlog
-from pyreqwest.client import Client, ClientBuilder
-from pyreqwest.exceptions import ConnectError, PyreqwestError, RequestTimeoutError
 
 from gateway import store
 from gateway.clock import SECOND, Clock, new_id
 from gateway.errors import GatewayError, StoreError
 from gateway.meters import Meters
-from gateway.model.values import Sensitivity
+from gateway.model.mac import Mac
 from gateway.pipeline import retry, sign
-from gateway.pipeline.address import Unfit, Vetted, Vetter
+from gateway.pipeline.post import Poster, Tried
+from gateway.pipeline.render import Renderer
 from gateway.pipeline.route import Endpoint
 from gateway.store import DeliveryState
-from gateway.vault import Vault, reveal_event
+from gateway.vault import Vault
 
 _log = structlog.get_logger()
-_RESPONSE_KEPT = 2048
-_json = msgspec.json.Encoder()
-_event = msgspec.json.Decoder(dict[str, Any])
-
-
-class Tried(msgspec.Struct, frozen=True, kw_only=True):
-    """What an attempt came to: ``status`` of the answer or ``error``, a stable word."""
-
-    status: int | None = None
-    error: str | None = None
-    retry_after: str | None = None
-    response: bytes = b""
-
-    @property
-    def ok(self) -> bool:
-        """2xx and nothing else; a redirect is a failure (Standard Webhooks)."""
-        return self.status is not None and 200 <= self.status < 300
-
-
-class Poster:
-    """One endpoint's client, pinned to the vetted address."""
-
-    def __init__(self, vetter: Vetter) -> None:
-        self._vetter = vetter
-        self._clients: dict[tuple[str, Vetted], Client] = {}
-
-    async def post(self, end: Endpoint, body: bytes, headers: Mapping[str, str]) -> Tried:
-        """Never raises for what an endpoint or the network can do."""
-        where = await self._vetter.vet(end.url, allow_private=end.allow_private)
-        if isinstance(where, Unfit):
-            return Tried(error=where.error, response=where.detail.encode())
-        client = self._client(end, where)
-        request = (
-            client.post(end.url)
-            .headers(headers)
-            .body_bytes(body)
-            .timeout(timedelta(seconds=end.timeout))
-            .streamed_read_buffer_limit(_RESPONSE_KEPT * 8)
-            .build_streamed()
-        )
-        try:
-            async with request as response:
-                kept = await response.body_reader.read(_RESPONSE_KEPT)
-                return Tried(
-                    status=response.status,
-                    retry_after=response.get_header("retry-after"),
-                    response=bytes(kept) if kept else b"",
-                )
-        except RequestTimeoutError:
-            return Tried(error="timeout")
-        except ConnectError as error:
-            return Tried(error="tls" if "certificate" in str(error).lower() else "connect")
-        except PyreqwestError:
-            return Tried(error="network")
-
-    def _client(self, end: Endpoint, where: Vetted) -> Client:
-        key = (end.name, where)
-        client = self._clients.get(key)
-        if client is None:
-            builder = ClientBuilder().follow_redirects(False).no_proxy().pool_max_idle_per_host(end.concurrency)
-            builder = builder.user_agent("scrm-gateway").resolve(where.host, where.address, where.port)
-            client = self._clients[key] = builder.build()
-        return client
-
-    async def close(self) -> None:
-        """Drop all connections."""
-        for client in self._clients.values():
-            await client.close()
-
-
-class Renderer:
-    """An event as one endpoint may see it. Endpoints with equal grants share the work."""
-
-    def __init__(self, vault: Vault, keep: int = 1024) -> None:
-        self._vault = vault
-        self._keep = keep
-        self._done: dict[tuple[str, tuple[str, ...]], bytes] = {}
-
-    def render(self, event: store.EventRow, end: Endpoint) -> bytes:
-        """The body to post. VaultError when a key is gone or a sealed value was altered."""
-        key = (event.id, tuple(end.grants[one] for one in Sensitivity if one is not Sensitivity.PUBLIC))
-        known = self._done.get(key)
-        if known is None:
-            shown, withheld = reveal_event(_event.decode(event.body), self._vault, lambda one: end.grants[one])
-            if withheld:
-                shown["withheld"] = sorted(one.value for one in withheld)
-            known = _json.encode(shown)
-            if len(self._done) >= self._keep:
-                self._done.pop(next(iter(self._done)))
-            self._done[key] = known
-        return known
 
 
 class Lanes(msgspec.Struct):
@@ -156,8 +62,8 @@ class Deliverer:
         batch: int = 128,
     ) -> None:
         self._ends = {end.name: end for end in endpoints}
-        self._keys = {
-            end.name: [sign.key_of(secret, place=f"endpoints.{end.name}.secret") for secret in end.secrets]
+        self._macs = {
+            end.name: [Mac(sign.key_of(secret, place=f"endpoints.{end.name}.secret")) for secret in end.secrets]
             for end in endpoints
         }
         self._store = records
@@ -348,7 +254,7 @@ class Deliverer:
             "content-type": "application/json",
             "webhook-id": message,
             "webhook-timestamp": str(seconds),
-            "webhook-signature": sign.signature(self._keys[end.name], message, seconds, body),
+            "webhook-signature": sign.signature(self._macs[end.name], message, seconds, body),
         }
 
     def _conclude(self, end: Endpoint, one: store.Claimed, tried: Tried, began: int) -> None:

@@ -111,7 +111,7 @@ async def _bounded(answer: httpx.Response) -> bytes:
 
 
 def _seconds(value: str | None) -> float:
-    return float(value) if value and value.isdigit() else 60.0
+    return float(value) if value and value.isascii() and value.isdigit() else 60.0
 
 
 class Tokens:

@@ -33,7 +33,8 @@ def _retry_after(value: str | None, now: int) -> float:
     if not value:
         return 0.0
     text = value.strip()
-    if text.isdigit():
+    # Without the first, a superscript two would be a digit to one and no number to the other.
+    if text.isascii() and text.isdigit():
         return float(min(int(text[:12]), int(_LONGEST)))
     try:
         when = parsedate_to_datetime(text)

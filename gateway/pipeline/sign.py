@@ -2,10 +2,10 @@
 
 import base64
 import binascii
-import hmac
 from collections.abc import Sequence
 
 from gateway.errors import ConfigError
+from gateway.model.mac import Mac
 from gateway.model.secret import Secret
 
 PREFIX = "whsec_"
@@ -30,7 +30,7 @@ def secret_of(random: bytes) -> str:
     return PREFIX + base64.b64encode(random).decode()
 
 
-def signature(keys: Sequence[bytes], message: str, timestamp: int, body: bytes) -> str:
+def signature(macs: Sequence[Mac], message: str, timestamp: int, body: bytes) -> str:
     """The ``webhook-signature`` header: one ``v1,`` entry per key, space-separated. ``timestamp`` is unix seconds."""
     content = f"{message}.{timestamp}.".encode() + body
-    return " ".join("v1," + base64.b64encode(hmac.digest(key, content, "sha256")).decode() for key in keys)
+    return " ".join(["v1," + base64.b64encode(mac.digest(content)).decode() for mac in macs])

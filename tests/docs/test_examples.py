@@ -11,6 +11,7 @@ import pytest
 
 from connectors.registry import CARDS
 from gateway import configure, diagnosis, settings
+from gateway.model.mac import Mac
 from gateway.model.secret import Secret
 from gateway.pipeline import sign
 
@@ -74,7 +75,7 @@ def test_the_receiver_in_the_readme_believes_the_gateway_and_nobody_else(
     headers = {
         "webhook-id": "evt_1",
         "webhook-timestamp": str(now),
-        "webhook-signature": sign.signature([sign.key_of(Secret(SECRET), place="test")], "evt_1", now, body),
+        "webhook-signature": sign.signature([Mac(sign.key_of(Secret(SECRET), place="test"))], "evt_1", now, body),
     }
     assert world["receive"](headers, body) == 204
     assert world["receive"](headers, body) == 204

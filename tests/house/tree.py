@@ -30,8 +30,15 @@ class Module(msgspec.Struct, frozen=True):
                 yield node.lineno, str(ast.literal_eval(node.args[0]))
 
     def names(self) -> Iterator[tuple[int, str]]:
-        """Line and dotted text of every name that is read, such as ``os.environ`` or ``print``."""
+        """Line and dotted text of every name that is read, such as ``os.environ`` or ``print``. Yielding to others is no sleep."""
+        yields = {
+            id(node.func)
+            for node in ast.walk(self.tree)
+            if isinstance(node, ast.Call) and ast.unparse(node) == "asyncio.sleep(0)"
+        }
         for node in ast.walk(self.tree):
+            if id(node) in yields:
+                continue
             if isinstance(node, (ast.Name, ast.Attribute)):
                 yield node.lineno, ast.unparse(node)
 
