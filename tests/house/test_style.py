@@ -45,7 +45,6 @@ WORLD: dict[str, frozenset[str]] = {
 LONGER: dict[str, tuple[int, str]] = {
     "gateway/store.py": (440, "one promise: its row shapes and its verbs, with a docstring each"),
     "gateway/pipeline/world.py": (470, "what one batch knows, in memory; rules stand in change.py and identity.py"),
-    "gateway/pipeline/deliver.py": (
         420,
         "the deliverer, its poster, its renderer and its lanes, which know each other closely",
     ),
