@@ -1,0 +1,97 @@
+"""Standard Webhooks signatures: the specification's vectors, and its own library as the receiver."""
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from standardwebhooks import Webhook, WebhookVerificationError
+
+from gateway.errors import ConfigError
+from gateway.model.mac import Mac
+from gateway.model.secret import Secret
+from gateway.pipeline import sign
+
+# From the libraries' own tests: python, go, java and the others share the first; the second is Rust's.
+VECTORS = [
+    (
+        "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, b'{"test": 2432232314}',
+        "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=",
+    ),
+    (
+        "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD", "msg_27UH4WbU6Z5A5EzD8u03UvzRbpk", 1649367553,
+        b'{"email":"test@example.com","username":"test_user"}', "v1,tZ1I4/hDygAJgO5TYxiSd6Sd0kDW6hPenDe+bTa3Kkw=",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("secret", "message", "at", "body", "expected"), VECTORS)
+def test_the_known_answers(secret: str, message: str, at: int, body: bytes, expected: str) -> None:
+    """Byte for byte."""
+    assert sign.signature([Mac(sign.key_of(Secret(secret)))], message, at, body) == expected
+
+
+def headers(keys: list[bytes], message: str, at: int, body: bytes) -> dict[str, str]:
+    """As an attempt carries them."""
+    signature = sign.signature([Mac(key) for key in keys], message, at, body)
+    return {"webhook-id": message, "webhook-timestamp": str(at), "webhook-signature": signature}
+
+
+@given(st.binary(min_size=24, max_size=64), st.dictionaries(st.text(), st.text()))
+def test_the_specifications_library_verifies_what_we_sign(random: bytes, event: dict[str, str]) -> None:
+    """With any secret we could make and any body we could send; one changed byte and it does not."""
+    secret = sign.secret_of(random)
+    assert sign.key_of(Secret(secret)) == random
+    at, body = int(datetime.now(UTC).timestamp()), json.dumps(event).encode()
+    sent = headers([random], "evt_1", at, body)
+    assert Webhook(secret).verify(body, sent) == event
+    with pytest.raises(WebhookVerificationError):
+        Webhook(secret).verify(body + b" ", sent)
+    with pytest.raises(WebhookVerificationError):
+        Webhook(secret).verify(body, {**sent, "webhook-id": "evt_2"})
+
+
+def test_while_a_secret_rotates_holders_of_either_verify() -> None:
+    """Both sign, separated by a space, the newest first."""
+    new, old = b"n" * 32, b"o" * 32
+    at, body = int(datetime.now(UTC).timestamp()), b"{}"
+    sent = headers([new, old], "evt_1", at, body)
+    assert sent["webhook-signature"].count("v1,") == 2
+    for random in (new, old):
+        assert Webhook(sign.secret_of(random)).verify(body, sent) == {}
+    with pytest.raises(WebhookVerificationError):
+        Webhook(sign.secret_of(b"x" * 32)).verify(body, sent)
+
+
+def test_an_old_attempt_is_not_accepted_for_a_new_one() -> None:
+    """The timestamp is part of what is signed, and the library gives it five minutes."""
+    at = int((datetime.now(UTC) - timedelta(minutes=6)).timestamp())
+    with pytest.raises(WebhookVerificationError):
+        Webhook(sign.secret_of(b"k" * 32)).verify(b"{}", headers([b"k" * 32], "evt_1", at, b"{}"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "whsec_",
+        "whsec_" + "A" * 30,
+        "whsec_" + "A" * 88,
+        "whsec_not base64!",
+        "whsec_é" + "A" * 40,
+        "whsk_" + "A" * 40,
+    ],
+)
+def test_what_is_no_secret_is_refused_with_its_place(text: str) -> None:
+    """24 to 64 bytes of base64; the secret itself is not in the error."""
+    with pytest.raises(ConfigError, match="endpoints.crm.secret") as caught:
+        sign.key_of(Secret(text), place="endpoints.crm.secret")
+    assert text == "" or text.removeprefix("whsec_") == "" or text not in str(caught.value)
+
+
+def test_a_secret_may_come_without_its_prefix_or_padding() -> None:
+    """As the reference libraries take it."""
+    random = b"r" * 25
+    text = sign.secret_of(random).removeprefix("whsec_")
+    assert sign.key_of(Secret(text)) == sign.key_of(Secret(text.rstrip("="))) == random
