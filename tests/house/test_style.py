@@ -45,9 +45,6 @@ WORLD: dict[str, frozenset[str]] = {
 LONGER: dict[str, tuple[int, str]] = {
     "gateway/store.py": (440, "one promise: its row shapes and its verbs, with a docstring each"),
     "gateway/pipeline/world.py": (470, "what one batch knows, in memory; rules stand in change.py and identity.py"),
-        420,
-        "the deliverer, its poster, its renderer and its lanes, which know each other closely",
-    ),
     "connectors/taobao/simulate.py": (425, "the platform's two servers, which share one shop"),
 }
 # Revisions are lists of statements, in functions that Alembic names.
