@@ -192,6 +192,8 @@ def _toml(path: Path) -> dict[str, Any]:
 def _put(tree: dict[str, Any], path: Sequence[str], value: Any) -> None:
     for part in path[:-1]:
         tree = tree.setdefault(part, {})
+        if not isinstance(tree, dict):
+            raise ConfigError(f"{part} is a value, not a table", place=".".join(path))
     tree[path[-1]] = value
 
 
@@ -203,9 +205,11 @@ def _lint(tree: Mapping[str, Any], struct: Any, place: str, prefix: str) -> None
         if field is None:
             raise unknown_key(key, fields, place=f"{place}: {name}")
         kind = bare(field.type)
-        if get_origin(kind) is dict and name == "endpoints":
+        # What is no table where one belongs is told by the conversion, with its place.
+        if name == "endpoints" and isinstance(value, Mapping):
             for entry, part in value.items():
-                _lint(part, Endpoint, place, f"endpoints.{entry}.")
+                if isinstance(part, Mapping):
+                    _lint(part, Endpoint, place, f"endpoints.{entry}.")
         elif isinstance(kind, type) and issubclass(kind, msgspec.Struct) and isinstance(value, Mapping):
             _lint(value, kind, place, f"{name}.")
 

@@ -85,7 +85,7 @@ def test_an_old_attempt_is_not_accepted_for_a_new_one() -> None:
 )
 def test_what_is_no_secret_is_refused_with_its_place(text: str) -> None:
     """24 to 64 bytes of base64; the secret itself is not in the error."""
-    with pytest.raises(ConfigError, match="endpoints.crm.secret") as caught:
+    with pytest.raises(ConfigError, match=r"endpoints\.crm\.secret") as caught:
         sign.key_of(Secret(text), place="endpoints.crm.secret")
     assert text == "" or text.removeprefix("whsec_") == "" or text not in str(caught.value)
 
