@@ -17,6 +17,7 @@ import structlog
 _log = structlog.get_logger()
 _PATIENCE = 10.0
 _LONGEST_REST = 30.0
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
 
 
 class Role(msgspec.Struct, frozen=True):
@@ -65,9 +66,12 @@ class Supervisor:
     def _start(self, role: Role, rest: float) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
+        # A signal that hit the child while it still has our handlers would be lost on it: it waits until they are gone.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         pid = os.fork()
         if pid == 0:
             self._become(role)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
         self._children[pid] = Child(role, pid, time.monotonic(), rest)
         _log.info("supervisor.started", role=role.name, child=pid)
 
@@ -75,8 +79,9 @@ class Supervisor:
         """The child's side of the fork; never returns."""
         code = 1
         try:
-            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
+            for number in _SIGNALS:
                 signal.signal(number, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
             os.close(self._pipe[1])
             code = role.run(self._pipe[0])
         except KeyboardInterrupt:
