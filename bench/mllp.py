@@ -32,13 +32,11 @@ def measure(scale: Scale) -> Sequence[Figure]:
                 for number in range(scale.rounds):
                     figure.say(f"mllp: round {number + 1}, worker stopped")
                     frames, sent = made.frames(sent, count), sent + count
-                    if number % 2:
-                        theirs = bout(bare, frames)
+                    theirs = bout(bare, frames) if number % 2 else None
                     before = house.cpu("door-0")
                     ours = bout(mllp, frames)
                     costs.append((house.cpu("door-0") - before) / count * 1e6)
-                    if not number % 2:
-                        theirs = bout(bare, frames)
+                    theirs = theirs or bout(bare, frames)
                     pairs.append((ours.rate, theirs.rate))
                     peers.append((ours.rate, bout(peer, frames[: count // 4]).rate))
                     waits.append(ours.percentile(0.99))

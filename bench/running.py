@@ -93,10 +93,9 @@ class Gateway:
         """Seconds of processor a role has used so far."""
         return cpu(self.pids()[role])
 
-    def faults(self) -> list[str]:
-        """What it logged as an error, at most a few."""
-        lines = self._log.read_text(encoding="utf-8", errors="replace").splitlines()
-        return [line[:400] for line in lines if '"error"' in line or "Traceback" in line][:5]
+    def last_words(self) -> str:
+        """The end of its log."""
+        return self._log.read_text(encoding="utf-8", errors="replace")[-2000:]
 
 
 def start(data: Path, text: str) -> Gateway:
@@ -130,7 +129,10 @@ def gateway(text: str, data: Path) -> Iterator[Gateway]:
     """A gateway that answers, until the end of the block."""
     house = start(data, text)
     try:
-        until_open(house.port, house.process)
+        try:
+            until_open(house.port, house.process)
+        except RuntimeError as error:
+            raise RuntimeError(f"{error}; it said: {house.last_words()}") from error
         yield house
     finally:
         stop(house)

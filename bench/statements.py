@@ -46,7 +46,7 @@ def _counted() -> Iterator[Counter[str]]:
     connect = sqlite3.connect
 
     def traced(*args: Any, **named: Any) -> sqlite3.Connection:
-        connection = connect(*args, **named)
+        connection: sqlite3.Connection = connect(*args, **named)
         connection.set_trace_callback(lambda sql: counts.update([_kind(sql)]))
         return connection
 

@@ -35,7 +35,7 @@ def measure(scale: Scale) -> Sequence[Figure]:
         vault = open_vault(data / "keys.json")
     account = Account(
         name="shop", connector="taobao",
-        options=card.options(app_key="1", app_secret=Secret("s"), session=Secret("s")),  # type: ignore[call-arg]
+        options=card.options(app_key="1", app_secret=Secret("s"), session=Secret("s")),
     )  # fmt: skip
     connector = card.open(account, Tools(clock=SystemClock(), call=_nobody, token=_nobody))
     program = configure.load_mapping(None, card, card.topic("trade").mapping)
@@ -85,7 +85,7 @@ def _compiled() -> Paths:
     tree = yaml.safe_load((mappings.FOLDER / "taobao/trade.yaml").read_text(encoding="utf-8"))
     found: Paths = []
     for emit in tree["emit"]:
-        own = []
+        own: list[Any] = []
         for value in emit["fields"].values():
             if isinstance(value, dict) and "each" in value:
                 found.append(
