@@ -22,7 +22,11 @@ Write = Callable[[Opened, Sequence[Inbound]], Awaitable[object]]
 
 
 class Errands:
-    """Runs due errands: fetch, write the answer to the journal, and only then forget the errand."""
+    """Runs due errands: fetch, write the answer to the journal, and only then forget the errand.
+
+    Each account has ``at_once`` turns of its own, so that a partner that does not answer holds up nobody else's; ``hold`` errands are taken on
+    at most, and leased for ``lease`` seconds.
+    """
 
     def __init__(
         self,
@@ -34,6 +38,8 @@ class Errands:
         meters: Meters,
         write: Write,
         at_once: int = 8,
+        hold: int = 256,
+        lease: float = 120.0,
     ) -> None:
         self._accounts = accounts
         self._store = records
@@ -42,42 +48,66 @@ class Errands:
         self._meters = meters
         self._write = write
         self._at_once = at_once
+        self._hold = hold
+        self._lease = lease
+        self._held = 0
+        self._turns: dict[str, asyncio.Semaphore] = {}
+        self._done: list[store.Errand] = []
+        self._again: list[store.Errand] = []
 
     async def run(self, wake: asyncio.Event) -> None:
         """Until cancelled; woken by hints, and twice a second in case a hint was lost."""
-        while True:
-            wake.clear()
-            try:
-                if await self.round():
-                    continue
-            except StoreError as error:
-                _log.error("errands.unavailable", detail=error.detail)
-            try:
-                async with asyncio.timeout(0.5):
-                    await wake.wait()
-            except TimeoutError:
-                continue
-
-    async def round(self) -> int:
-        """Take what is due, at most ``at_once`` at a time. Returns how many there were."""
-        now = self._clock.now()
-        due = await self._store.errands(now=now, lease=now + 120 * SECOND, limit=self._at_once * 4)
-        if not due:
-            return 0
-        gate = asyncio.Semaphore(self._at_once)
-        done: list[store.Errand] = []
-        again: list[store.Errand] = []
-
-        async def one(job: store.Errand) -> None:
-            async with gate:
-                later = await self._fetch(job)
-            (done if later is None else again).append(later or job)
-
         async with asyncio.TaskGroup() as group:
-            for job in due:
-                group.create_task(one(job))
-        await self._store.settle(done, again)
+            while True:
+                wake.clear()
+                try:
+                    await self._settle()
+                    if await self._begin(group, wake):
+                        continue
+                except StoreError as error:
+                    _log.error("errands.unavailable", detail=error.detail)
+                    await self._clock.sleep(1.0)
+                try:
+                    async with asyncio.timeout(0.5):
+                        await wake.wait()
+                except TimeoutError:
+                    continue
+
+    async def _begin(self, group: asyncio.TaskGroup, wake: asyncio.Event) -> int:
+        room = min(self._hold - self._held, 32)
+        if room <= 0:
+            return 0
+        now = self._clock.now()
+        lease = now + int(self._lease * SECOND)
+        due = await self._store.errands(now=now, lease=lease, limit=room)
+        for job in due:
+            self._held += 1
+            group.create_task(self._one(job, lease, wake))
         return len(due)
+
+    async def _one(self, job: store.Errand, lease: int, wake: asyncio.Event) -> None:
+        try:
+            async with self._turns.setdefault(job.account, asyncio.Semaphore(self._at_once)):
+                # One that waited too long for its turn is due again, and taken up again.
+                if self._clock.now() < lease:
+                    later = await self._fetch(job)
+                    (self._done if later is None else self._again).append(later or job)
+        except StoreError as error:
+            _log.error("errands.unavailable", detail=error.detail)
+        finally:
+            self._held -= 1
+            wake.set()
+
+    async def _settle(self) -> None:
+        if not (self._done or self._again):
+            return
+        done, again = self._done, self._again
+        self._done, self._again = [], []
+        try:
+            await self._store.settle(done, again)
+        except StoreError:
+            self._done, self._again = done + self._done, again + self._again
+            raise
 
     async def _fetch(self, job: store.Errand) -> store.Errand | None:
         """None when it is done; else the errand as it is to be tried again."""
