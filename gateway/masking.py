@@ -36,8 +36,10 @@ def contact(value: str) -> str:
 
 
 def phone(value: str) -> str:
-    """First three and last four digits; a short number keeps only two at each end. A Chinese one loses its ``+86``."""
+    """First three and last four digits; of fewer than eleven two at each end, of fewer than eight the last two. A Chinese one loses its ``+86``."""
     digits = value.removeprefix("+86")
+    if len(digits) < 8:
+        return f"****{digits[-2:]}"
     ends = (3, 4) if len(digits) >= 11 else (2, 2)
     return f"{digits[: ends[0]]}****{digits[-ends[1] :]}"
 

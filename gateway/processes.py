@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import ssl
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -31,7 +32,7 @@ from gateway.pipeline.post import Poster
 from gateway.pipeline.project import Projector, Reader
 from gateway.pipeline.pull import Errands, Pulls
 from gateway.pipeline.receive import Gate, Receiver, RejectLog
-from gateway.pipeline.route import Router
+from gateway.pipeline.route import Endpoint, Router
 from gateway.snapshot import STALE, Board
 from gateway.vault import Vault
 
@@ -59,6 +60,13 @@ class Ground(msgspec.Struct, kw_only=True):
         """In the opposite order of opening."""
         for closer in reversed(self.closers):
             await closer()
+
+
+def endpoints_of(ground: Ground) -> list[Endpoint]:
+    """Every endpoint, with the secrets that were made here for those configured without one."""
+    kept = configure.Secrets(ground.tree.gateway.data_dir / "endpoints.json", ground.vault)
+    made, _ = kept.need([name for name, one in ground.tree.endpoints.items() if one.secret is None])
+    return configure.endpoints_of(ground.tree, made, ground.vault)
 
 
 def receiver_of(ground: Ground, *, gate: Gate, rejects: RejectLog, wake: Callable[[], None]) -> Receiver:
@@ -161,7 +169,7 @@ class Door:
 
         server = await serve_mllp(
             listen=listen,
-            tls=_tls(options, name),
+            tls=tls_of(options, name),
             accept=accept,
             peers=options.peers,
             max_frame=options.max_frame,
@@ -239,14 +247,20 @@ def _watched(opened: Opened) -> Watched | None:
     return Watched(account=opened.account.name, directory=Path(folder), format=options.format or "") if folder else None
 
 
-def _tls(options: Any, name: str) -> ssl.SSLContext | None:
+def tls_of(options: Any, name: str) -> ssl.SSLContext | None:
+    """The TLS side of a listener from its ``tls_cert`` (a file) and ``tls_key`` (PEM text); None without a certificate."""
     if not options.tls_cert:
         return None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    key = options.tls_key.reveal() if options.tls_key else None
     try:
-        context.load_cert_chain(options.tls_cert, key)
-    except (OSError, ssl.SSLError) as error:
+        with tempfile.NamedTemporaryFile("w", suffix=".pem") as key:
+            # The library reads keys from files only; this one is ours alone (0600) and gone at once.
+            key.write(
+                options.tls_key.reveal() if options.tls_key else Path(options.tls_cert).read_text(encoding="ascii")
+            )
+            key.flush()
+            context.load_cert_chain(options.tls_cert, key.name)
+    except (OSError, ValueError) as error:
         raise ConfigError(f"certificate or key cannot be used: {error}", place=f"accounts.{name}.tls_cert") from error
     return context
 
@@ -259,9 +273,7 @@ class Worker:
         self._wake = wake
         self._errand_wake = asyncio.Event()
         tree = ground.tree
-        vault_secrets = configure.Secrets(tree.gateway.data_dir / "endpoints.json", ground.vault)
-        made, _ = vault_secrets.need([name for name, one in tree.endpoints.items() if one.secret is None])
-        endpoints = configure.endpoints_of(tree, made, ground.vault)
+        endpoints = endpoints_of(ground)
         claim = new_id("clm", ground.clock.now())
         self._poster = Poster(Vetter(ground.clock))
         self._deliverer = Deliverer(

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from gateway import journal, store
+from gateway import identity, journal, store
 from gateway.clock import Clock, derived_id, new_id, text
 from gateway.connector import Fetch
 from gateway.errors import GatewayError
@@ -14,6 +14,7 @@ from gateway.model.values import Sensitivity
 from gateway.pipeline import change
 from gateway.pipeline.project import errand
 from gateway.pipeline.route import Router
+from gateway.pipeline.world import Cause, World
 from gateway.vault import Vault
 
 _json = msgspec.json.Encoder()
@@ -85,6 +86,44 @@ class Settler:
         """Put an errand: re-read one object from its partner."""
         job = errand(self._vault, account, fetch, now=self._clock.now())
         await self._store.apply(store.Batch(errands=[job]))
+
+    async def merge(self, pair: store.Candidate) -> str:
+        """Make the two customers one, because a person says so. Returns the survivor: the older id."""
+        found = await self._store.look(store.Wants(ids=[pair.a, pair.b], edges_of=[pair.a, pair.b]))
+        _need_both(pair, found)
+        now = self._clock.now()
+        survivor, loser = sorted((pair.a, pair.b))
+        cause = Cause(
+            entry=pair.id, account=found.by_id[survivor].account, connector="", mapping="", stem="", at=now, unit=None
+        )
+        world = World(found, self._vault)
+        world.merge(identity.Merge(survivor, loser, f"settled by a person: {pair.reason}"), cause)
+        await self._store.apply(
+            store.Batch(
+                rows=world.rows,
+                edges=world.edges,
+                gone=world.gone,
+                merges=world.merges,
+                moves=world.moves,
+                candidates=[msgspec.structs.replace(pair, state="merged")],
+                events=world.events,
+                deliveries=[one for event in world.events for one in self._router.deliveries(event, now=now)],
+            )
+        )
+        return survivor
+
+    async def part(self, pair: store.Candidate) -> None:
+        """Keep the two apart for ever: no rule merges them any more, whatever they come to share."""
+        found = await self._store.look(store.Wants(ids=[pair.a, pair.b]))
+        _need_both(pair, found)
+        now = self._clock.now()
+        rows = [
+            msgspec.structs.replace(
+                row, body=_json.encode(_apart(msgspec.json.decode(row.body), other, now)), updated=now
+            )
+            for row, other in ((found.by_id[pair.a], pair.b), (found.by_id[pair.b], pair.a))
+        ]
+        await self._store.apply(store.Batch(rows=rows, candidates=[msgspec.structs.replace(pair, state="rejected")]))
 
     async def unmerge(self, merge: store.Merge) -> None:
         """Give both customers back what was theirs when they were merged, records included; what was said since stays with the survivor.
@@ -158,6 +197,15 @@ def _parted(current: dict[str, Any], joined: dict[str, Any], before: dict[str, A
         else:
             body[field] = value
     return body
+
+
+def _need_both(pair: store.Candidate, found: store.Found) -> None:
+    for name in (pair.a, pair.b):
+        row = found.by_id.get(name)
+        if row is None or msgspec.json.decode(row.body).get("state") == "merged":
+            raise GatewayError(
+                f"{name} is no customer of its own any more", place=pair.id, remedy="part the pair, it is settled"
+            )
 
 
 def _apart(body: dict[str, Any], other: str, now: int) -> dict[str, Any]:

@@ -114,7 +114,7 @@ class World:
             return None
         resolved = identity.resolve(claims, self._held, self._owned, _Aliases(self), self._apart)
         for merge in resolved.merges:
-            self._merge(merge, cause)
+            self.merge(merge, cause)
         if resolved.customer is None and not resolved.new:
             return None
         name = resolved.customer or derived_id("cus", cause.at, cause.entry, str(number))
@@ -204,7 +204,8 @@ class World:
             )
 
     # ------------------------------------------------------------------ merging
-    def _merge(self, merge: identity.Merge, cause: Cause) -> None:
+    def merge(self, merge: identity.Merge, cause: Cause) -> None:
+        """Make two customers one, keeping what is needed to part them again. Both must have been looked up, with their edges."""
         survivor, loser = self._by_id[merge.survivor], self._by_id[merge.loser]
         kept, lost = self._body(survivor), self._body(loser)
         edges = [edge for edge in self._owned.get(loser.id, ()) if edge.customer == loser.id]

@@ -1,0 +1,60 @@
+"""What the commands share: the config they mean, the way they print, and resources opened for the length of one of them."""
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from cyclopts import Parameter
+from rich.console import Console
+from rich.table import Table
+
+from gateway import app, settings
+from gateway.processes import Ground
+
+DONE, FAULTS, WRONG_USE, UNREACHABLE = 0, 1, 2, 3
+
+Config = Annotated[
+    Path | None, Parameter(name=["--config", "-c"], help="Config file; config.toml in this folder when there is one.")
+]
+Json = Annotated[bool, Parameter(name="--json", negative="", help="One JSON document instead of a table.")]
+
+# A pipe has no width of its own; 80 columns would fold every table.
+out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 160)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def tree_of(config: Path | None, **flags: Any) -> settings.Settings:
+    found = config or (Path("config.toml") if Path("config.toml").exists() else None)
+    return settings.load(found, flags=flags)
+
+
+def show(rows: Sequence[dict[str, Any]], *, json: bool, title: str, empty: str) -> None:
+    """Rows as one JSON array, or as a table with its empty state in words."""
+    if json:
+        sys.stdout.write(msgspec.json.format(msgspec.json.encode(list(rows)), indent=2).decode() + "\n")
+        return
+    if not rows:
+        out.print(empty)
+        return
+    table = Table(title=title, title_justify="left", header_style="bold")
+    for column in rows[0]:
+        table.add_column(column.replace("_", " "), overflow="fold")
+    for row in rows:
+        table.add_row(*[str(value) for value in row.values()])
+    out.print(table)
+
+
+def on_ground(config: Path | None, work: Callable[[Ground], Awaitable[Any]]) -> Any:
+    tree = tree_of(config)
+
+    async def run() -> Any:
+        ground = app.open_ground(tree)
+        try:
+            return await work(ground)
+        finally:
+            await ground.close()
+
+    return asyncio.run(run())
