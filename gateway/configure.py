@@ -4,12 +4,14 @@ import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin
+from urllib.parse import urlsplit
 
 import msgspec
 
 import mappings
 from gateway import limiter, mapping, settings
 from gateway.connector import Account, Card, Connector, Tools
+from gateway.errors import ConfigError
 from gateway.model.lane import Lane
 from gateway.model.secret import MASK, Secret
 from gateway.model.values import Sensitivity
@@ -92,12 +94,24 @@ def endpoints_of(tree: settings.Settings, made: Mapping[str, str], vault: Vault)
     return [_endpoint(name, one, made, vault) for name, one in tree.endpoints.items()]
 
 
+def _address(name: str, url: str) -> str:
+    """``url`` if it can be posted to. Checked before anything starts: later it would fail every attempt anew."""
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        good = False
+    if not good:
+        raise ConfigError("is not an http or https address", place=f"endpoints.{name}.url")
+    return url
+
+
 def _endpoint(name: str, one: settings.Endpoint, made: Mapping[str, str], vault: Vault) -> Endpoint:
     given = [secret for secret in (one.secret, one.previous_secret) if secret is not None]
     opened = tuple(unsealed(secret, vault) for secret in given)
     return Endpoint(
         name=name,
-        url=one.url,
+        url=_address(name, one.url),
         events=one.events,
         secrets=opened if one.secret else (Secret(made[name]), *opened),
         grants={

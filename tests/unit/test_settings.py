@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
-from gateway import settings
+from gateway import configure, settings
 from gateway.errors import ConfigError
 from gateway.model.secret import MASK, Secret
 from gateway.settings import Settings, load
+from gateway.vaults.file import open_vault
 
 
 def tree(tmp_path: Path, text: str = "", *, environ: dict[str, str] | None = None, **flags: Any) -> Settings:
@@ -236,3 +237,24 @@ def test_a_way_this_gateway_does_not_have_is_refused(url: str) -> None:
     """With what to use."""
     with pytest.raises(ConfigError, match="sqlite:///path"):
         settings.path_of(url, Path("default.db"))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "crm.example/hooks",
+        "ftp://crm.example",
+        "http://",
+        "http://crm.example:99999/",
+        "http://[bad/",
+        "http://x:0/",
+    ],
+)
+def test_an_endpoints_address_that_cannot_be_posted_to_is_refused_before_anything_starts(
+    tmp_path: Path, url: str
+) -> None:
+    """With its place; later it would only fail, attempt after attempt."""
+    found = tree(tmp_path, f"[endpoints.crm]\nurl = '{url}'\nsecret = 'whsec_x'")
+    with pytest.raises(ConfigError, match=r"endpoints\.crm\.url"):
+        configure.endpoints_of(found, {}, open_vault(tmp_path / "keys.json"))
