@@ -1,5 +1,6 @@
 """From settings to typed parts: accounts by their connectors' cards, endpoints, secrets and mappings."""
 
+import re
 import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,6 +21,8 @@ from gateway.pipeline.accounts import Opened
 from gateway.pipeline.route import Endpoint
 from gateway.vault import Vault
 
+# RFC 9110 §5.6.2, token.
+_HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _OPTION_FIELDS = frozenset(settings.COMMON)
 
 
@@ -106,6 +109,13 @@ def _address(name: str, url: str) -> str:
     return url
 
 
+def _headers(name: str, headers: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    for header, value in headers.items():
+        if not _HEADER.fullmatch(header) or not value.isprintable():
+            raise ConfigError("is not a header", place=f"endpoints.{name}.headers.{header}")
+    return tuple(headers.items())
+
+
 def _endpoint(name: str, one: settings.Endpoint, made: Mapping[str, str], vault: Vault) -> Endpoint:
     given = [secret for secret in (one.secret, one.previous_secret) if secret is not None]
     opened = tuple(unsealed(secret, vault) for secret in given)
@@ -125,7 +135,7 @@ def _endpoint(name: str, one: settings.Endpoint, made: Mapping[str, str], vault:
         concurrency=one.concurrency,
         schedule=one.retries or retry.SCHEDULE,
         allow_private=one.allow_private,
-        headers=tuple(one.headers.items()),
+        headers=_headers(name, one.headers),
     )
 
 

@@ -6,6 +6,7 @@ from datetime import timedelta
 import msgspec
 from pyreqwest.client import Client, ClientBuilder
 from pyreqwest.exceptions import ConnectError, PyreqwestError, RequestTimeoutError
+from pyreqwest.response import BaseResponse
 
 from gateway.pipeline.address import Unfit, Vetted, Vetter
 from gateway.pipeline.route import Endpoint
@@ -54,7 +55,7 @@ class Poster:
                 kept = await response.body_reader.read(RESPONSE_KEPT)
                 return Tried(
                     status=response.status,
-                    retry_after=response.get_header("retry-after"),
+                    retry_after=_text(response, "retry-after"),
                     response=bytes(kept) if kept else b"",
                 )
         except RequestTimeoutError:
@@ -77,3 +78,11 @@ class Poster:
         """Drop all connections."""
         for client in self._clients.values():
             await client.close()
+
+
+def _text(response: BaseResponse, name: str) -> str | None:
+    """A header of the answer; None when it is not there or no text."""
+    try:
+        return response.get_header(name)
+    except ValueError:
+        return None

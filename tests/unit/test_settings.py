@@ -258,3 +258,13 @@ def test_an_endpoints_address_that_cannot_be_posted_to_is_refused_before_anythin
     found = tree(tmp_path, f"[endpoints.crm]\nurl = '{url}'\nsecret = 'whsec_x'")
     with pytest.raises(ConfigError, match=r"endpoints\.crm\.url"):
         configure.endpoints_of(found, {}, open_vault(tmp_path / "keys.json"))
+
+
+@pytest.mark.parametrize("header", ["'bad name' = 'x'", 'x-a = "a\\nb"', "'' = 'x'"])
+def test_a_header_that_cannot_be_sent_is_refused_before_anything_starts(tmp_path: Path, header: str) -> None:
+    """With its place."""
+    found = tree(
+        tmp_path, f"[endpoints.crm]\nurl = 'https://crm.example'\nsecret = 'whsec_x'\nheaders = {{ {header} }}"
+    )
+    with pytest.raises(ConfigError, match=r"endpoints\.crm\.headers"):
+        configure.endpoints_of(found, {}, open_vault(tmp_path / "keys.json"))
