@@ -232,9 +232,19 @@ class Deliverer:
                 self._held -= 1
                 # Somebody else may hold the lease by now: trying anyway would send it twice for nothing.
                 if one.delivery.lease > self._clock.now():
-                    await self._attempt(end, one)
+                    await self._survive(end, one)
         finally:
             lanes.running -= 1
+
+    async def _survive(self, end: Endpoint, one: store.Claimed) -> None:
+        began = self._clock.now()
+        try:
+            await self._attempt(end, one)
+        except (
+            Exception
+        ):  # a fault of ours on one delivery is an outcome too: left leased, it would be tried every minute for ever
+            _log.exception("deliver.fault", delivery=one.delivery.id)
+            self._conclude(end, one, Tried(error="fault"), began)
 
     async def _attempt(self, end: Endpoint, one: store.Claimed) -> None:
         began = self._clock.now()
