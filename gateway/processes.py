@@ -289,7 +289,7 @@ class Worker:
             reader=Reader(accounts=ground.accounts, vault=ground.vault, clock=ground.clock),
             log=ground.log, records=ground.records, vault=ground.vault, clock=ground.clock, meters=ground.meters,
             router=Router(endpoints), room=self._deliverer.room, newborn=self._deliverer.offer, claim=claim,
-            errands=self._errand_wake.set,
+            errands=self._errand_wake.set, lease=self._deliverer.lease,
         )  # fmt: skip
         gate = Gate(bulk_most=tree.journal.bulk_most, live_most=tree.journal.live_most)
         self._receiver = receiver_of(ground, gate=gate, rejects=RejectLog(), wake=wake.set)

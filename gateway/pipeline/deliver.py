@@ -43,7 +43,8 @@ class Lanes(msgspec.Struct):
 class Deliverer:
     """Posts leased deliveries, each endpoint at its own pace, and records outcomes in batches.
 
-    ``room`` is how many more deliveries it is willing to hold in memory; whoever makes deliveries leases at most that many to it.
+    ``room`` is how many more deliveries it is willing to hold in memory; whoever makes deliveries leases at most that many to it, for ``lease``
+    seconds.
     """
 
     def __init__(
@@ -73,7 +74,8 @@ class Deliverer:
         self._poster = poster
         self._claim = claim
         self._dice = dice
-        self._lease = lease
+        # Whatever waits its turn for ``lease`` can still use up its whole time-out before anybody else takes it over.
+        self.lease = lease + max((end.timeout for end in endpoints), default=0.0)
         self._hold = hold
         self._batch = batch
         self._render = Renderer(vault)
@@ -170,7 +172,7 @@ class Deliverer:
                 continue
             now = self._clock.now()
             claimed = await self._store.claim(
-                now=now, lease=now + int(self._lease * SECOND), claim=self._claim, limit=limit, retries=retries
+                now=now, lease=now + int(self.lease * SECOND), claim=self._claim, limit=limit, retries=retries
             )
             self.offer(claimed)
             took += len(claimed)
@@ -230,8 +232,8 @@ class Deliverer:
         try:
             while (one := lanes.take()) is not None:
                 self._held -= 1
-                # Somebody else may hold the lease by now: trying anyway would send it twice for nothing.
-                if one.delivery.lease > self._clock.now():
+                # Somebody else may hold the lease before this is through: trying anyway would send it twice for nothing.
+                if one.delivery.lease - int(end.timeout * SECOND) > self._clock.now():
                     await self._survive(end, one)
         finally:
             lanes.running -= 1
@@ -240,9 +242,8 @@ class Deliverer:
         began = self._clock.now()
         try:
             await self._attempt(end, one)
-        except (
-            Exception
-        ):  # a fault of ours on one delivery is an outcome too: left leased, it would be tried every minute for ever
+        # A fault of ours on one delivery is an outcome too: left leased, it would be tried every minute for ever.
+        except Exception:
             _log.exception("deliver.fault", delivery=one.delivery.id)
             self._conclude(end, one, Tried(error="fault"), began)
 
