@@ -43,8 +43,9 @@ def paths_of(tree: settings.Settings) -> dict[str, Path]:
     }
 
 
-def open_ground(tree: settings.Settings) -> Ground:
+def open_ground(tree: settings.Settings, programs: configure.Programs | None = None) -> Ground:
     """Open everything a process needs. ConfigError, VaultError, JournalError or StoreError name what is wrong."""
+    compiled = configure.programs_of(tree, CARDS) if programs is None else programs
     clock = SystemClock()
     paths = paths_of(tree)
     for path in paths.values():
@@ -65,7 +66,7 @@ def open_ground(tree: settings.Settings) -> Ground:
             CARDS[account.connector],
             partners.tools(account),
             tree.accounts[name],
-            tree.gateway.mappings,
+            compiled,
         )
         for name, account in configure.accounts_of(tree, CARDS).items()
     }
@@ -119,19 +120,24 @@ class _Partners:
             await self._client.aclose()
 
 
-def serve(tree: settings.Settings) -> int:
-    """Run the gateway until SIGTERM: the exit code."""
-    prepare(tree)
+def serve(tree: settings.Settings, programs: configure.Programs) -> int:
+    """Run the prepared gateway until SIGTERM: the exit code."""
     inbox, outbox = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
     for end in (inbox, outbox):
         end.setblocking(False)
-    roles = [supervisor.Role(f"door-{index}", _role(_door(tree, index, outbox))) for index in range(tree.http.workers)]
-    roles.append(supervisor.Role("worker", _role(_worker(tree, inbox))))
+    roles = [
+        supervisor.Role(f"door-{index}", _role(_door(tree, programs, index, outbox)))
+        for index in range(tree.http.workers)
+    ]
+    roles.append(supervisor.Role("worker", _role(_worker(tree, programs, inbox))))
     return supervisor.Supervisor(roles).run()
 
 
-def prepare(tree: settings.Settings) -> dict[str, str]:
-    """Check the config, make keys, migrate, and make missing endpoint secrets before any process starts. Returns the secrets made."""
+def prepare(tree: settings.Settings) -> tuple[configure.Programs, dict[str, str]]:
+    """Check the config, compile mappings, make keys, migrate, and make missing endpoint secrets, before any process starts.
+
+    Returns the mappings for all processes to share, and the secrets that were made.
+    """
     for name, raw in tree.accounts.items():
         if name != name.strip("/") or "/" in name:
             raise ConfigError("an account name is part of its address and holds no slash", place=f"accounts.{name}")
@@ -139,7 +145,8 @@ def prepare(tree: settings.Settings) -> dict[str, str]:
     _need_port(tree.http.host, tree.http.port)
     data = tree.gateway.data_dir
     data.mkdir(parents=True, exist_ok=True, mode=0o700)
-    ground = open_ground(tree)
+    programs = configure.programs_of(tree, CARDS)
+    ground = open_ground(tree, programs)
     made, fresh = configure.Secrets(data / "endpoints.json", ground.vault).need(
         [name for name, one in tree.endpoints.items() if one.secret is None]
     )
@@ -147,7 +154,7 @@ def prepare(tree: settings.Settings) -> dict[str, str]:
         for secret in end.secrets:
             sign.key_of(secret, place=f"endpoints.{end.name}.secret")
     asyncio.run(ground.close())
-    return fresh
+    return programs, fresh
 
 
 def _need_port(host: str, port: int) -> None:
@@ -191,7 +198,7 @@ async def _until_stopped(pipe: int, body: Body) -> None:
     await body(stop)
 
 
-def _door(tree: settings.Settings, index: int, outbox: socket.socket) -> Body:
+def _door(tree: settings.Settings, programs: configure.Programs, index: int, outbox: socket.socket) -> Body:
     def hint() -> None:
         try:
             outbox.send(b".")
@@ -200,7 +207,7 @@ def _door(tree: settings.Settings, index: int, outbox: socket.socket) -> Body:
             return
 
     async def body(stop: asyncio.Event) -> None:
-        ground = open_ground(tree)
+        ground = open_ground(tree, programs)
         try:
             await Door(ground, index=index, wake=hint).run(stop)
         finally:
@@ -209,7 +216,7 @@ def _door(tree: settings.Settings, index: int, outbox: socket.socket) -> Body:
     return body
 
 
-def _worker(tree: settings.Settings, inbox: socket.socket) -> Body:
+def _worker(tree: settings.Settings, programs: configure.Programs, inbox: socket.socket) -> Body:
     async def body(stop: asyncio.Event) -> None:
         wake = asyncio.Event()
 
@@ -222,7 +229,7 @@ def _worker(tree: settings.Settings, inbox: socket.socket) -> Body:
             wake.set()
 
         asyncio.get_running_loop().add_reader(inbox, hinted)
-        ground = open_ground(tree)
+        ground = open_ground(tree, programs)
         try:
             await Worker(ground, wake=wake).run(stop)
         finally:

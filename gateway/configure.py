@@ -171,13 +171,29 @@ def load_mapping(own: Path | None, card: Card, stem: str) -> mapping.Program:
     return mapping.load(folder, card.name, stem, card.calls)
 
 
-def open_account(account: Account, card: Card, tools: Tools, raw: Mapping[str, Any], own: Path | None = None) -> Opened:
-    """Open one account with its compiled mappings; ``own`` is the user's folder of mappings."""
-    stems = {topic.mapping for topic in card.topics if topic.mapping} | set(card.stems(account.options))
-    programs = {stem: load_mapping(own, card, stem) for stem in stems}
+Programs = Mapping[tuple[str, str], mapping.Program]
+
+
+def programs_of(tree: settings.Settings, cards: Mapping[str, Card]) -> Programs:
+    """Every mapping that the configured accounts need, by connector and stem: compiled once, since forked processes share them."""
+    wanted = {
+        (account.connector, stem)
+        for account in accounts_of(tree, cards).values()
+        for stem in _stems(cards[account.connector], account)
+    }
+    return {(name, stem): load_mapping(tree.gateway.mappings, cards[name], stem) for name, stem in sorted(wanted)}
+
+
+def _stems(card: Card, account: Account) -> set[str]:
+    return {topic.mapping for topic in card.topics if topic.mapping} | set(card.stems(account.options))
+
+
+def open_account(account: Account, card: Card, tools: Tools, raw: Mapping[str, Any], programs: Programs) -> Opened:
+    """Open one account with its compiled mappings."""
     connector: Connector = card.open(account, tools)
+    own = {stem: programs[card.name, stem] for stem in _stems(card, account)}
     return Opened(
-        account=account, card=card, connector=connector, programs=programs, facts=facts_of(account), rate=rate_of(raw)
+        account=account, card=card, connector=connector, programs=own, facts=facts_of(account), rate=rate_of(raw)
     )
 
 

@@ -21,6 +21,8 @@ _EXTENDED = re.compile(
 # 950xx numbers belong to companies that relay calls (95013 and its like); a person never owns one.
 _RELAY = re.compile(r"(?:(?:\+|00)?86[ -]?)?(950[0-9]{2}[0-9 -]{3,14})(?:(?:[-_#,;，；]|转)[0-9]{1,8})?")
 _LANDLINE = re.compile(r"(0[0-9]{2,3}[- ]?[0-9]{7,8})(?:-|转|,| ext\.? ?)[0-9]{1,6}", re.IGNORECASE)
+# Desks of the big cities: eight digits behind 010 and 02x. Read here because a parse by the library costs as much as mapping a whole message.
+_DESK = re.compile(r"0((?:10|2[0-57-9])(?!800)[2-8][0-9]{7})")
 _SHORTEST = 5
 _LONGEST = 40
 
@@ -47,6 +49,8 @@ def e164(text: str, region: str = "CN") -> str | None:
     mainland = _MAINLAND.fullmatch(plain) or (_MOBILE.fullmatch(plain) if region == "CN" else None)
     if mainland:
         return "+86" + mainland.group(mainland.re.groups)
+    if region == "CN" and (desk := _DESK.fullmatch(plain.replace("-", "", 1))):
+        return "+86" + desk.group(1)
     return _foreign(text, region)
 
 

@@ -38,7 +38,9 @@ WORLD: dict[str, frozenset[str]] = {
     "os.environ": frozenset({"gateway/settings.py", "gateway/demonstration.py"}),
     "os.getenv": frozenset(),
     "print": frozenset(),
-    "sys.stdout.write": frozenset({"gateway/cli.py"}),
+    "sys.stdout.write": frozenset(
+        {"gateway/commands/terminal.py", "gateway/commands/looking.py", "gateway/commands/upkeep.py"}
+    ),
 }
 
 # File → how long it may be, and why. Lower a number when the file shrinks.

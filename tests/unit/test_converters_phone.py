@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import phonenumbers
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -99,3 +100,19 @@ class TestLentNumbers:
     def test_a_lent_number_is_never_an_owned_one(self, mobile: str, extension: int) -> None:
         """Whatever the extension."""
         assert phone.is_privacy(f"{mobile}-{extension}") and not phone.is_privacy(mobile)
+
+
+@given(
+    city=st.sampled_from(["010", "020", "021", "022", "023", "024", "025", "027", "028", "029"]),
+    rest=st.from_regex(r"[2-8][0-9]{7}", fullmatch=True),
+)
+def test_a_big_citys_desk_is_read_as_the_library_reads_it(city: str, rest: str) -> None:
+    """The short way round the library says what the library says."""
+    number = phonenumbers.parse(city + rest, "CN")
+    expected = (
+        phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+        if phonenumbers.is_valid_number(number)
+        else None
+    )
+
+    assert phone.e164(city + rest) == expected

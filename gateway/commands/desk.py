@@ -1,17 +1,19 @@
 """Commands for what a person settles: dead letters, match candidates, merges, disabled endpoints."""
 
-from collections.abc import Sequence
-from typing import Annotated
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
-from gateway import store
+from gateway import app, store
 from gateway.clock import moment
+from gateway.commands.terminal import DONE, Config, Json, out, show, tree_of
 from gateway.errors import ConfigError
 from gateway.pipeline.route import Router
 from gateway.pipeline.settle import Settler
 from gateway.processes import Ground, endpoints_of
-from gateway.terminal import DONE, Config, Json, on_ground, out, show
 
 dead_app = App(name="dead", help="Dead letters: what a person must look at. 死信。")
 matches_app = App(name="matches", help="Customers who may be one. 疑似同一人。")
@@ -31,6 +33,19 @@ def _settler(ground: Ground) -> Settler:
     )
 
 
+def _on_ground(config: Path | None, work: Callable[[Ground], Awaitable[Any]]) -> Any:
+    tree = tree_of(config)
+
+    async def run() -> Any:
+        ground = app.open_ground(tree)
+        try:
+            return await work(ground)
+        finally:
+            await ground.close()
+
+    return asyncio.run(run())
+
+
 def _when(instant: int) -> str:
     return moment(instant).isoformat(timespec="seconds")
 
@@ -43,7 +58,7 @@ def dead_list(*, config: Config = None, state: str = "open", limit: int = 100, j
     async def work(ground: Ground) -> Sequence[store.DeadLetter]:
         return await ground.records.dead_letters(state=state, limit=limit)
 
-    letters = on_ground(config, work)
+    letters = _on_ground(config, work)
     rows = [
         {
             "id": one.id, "at": moment(one.at).isoformat(timespec="seconds"), "account": one.account, "topic": one.topic, "stage": one.stage,
@@ -69,7 +84,7 @@ def dead_retry(
         settler = _settler(ground)
         return len(await settler.retry(letters))
 
-    out.print(f"{on_ground(config, work)} written down again; the worker takes them in order")
+    out.print(f"{_on_ground(config, work)} written down again; the worker takes them in order")
     return DONE
 
 
@@ -89,7 +104,7 @@ def dead_drop(
         await settler.drop(letters, reason)
         return len(letters)
 
-    out.print(f"{on_ground(config, work)} dropped")
+    out.print(f"{_on_ground(config, work)} dropped")
     return DONE
 
 
@@ -114,7 +129,7 @@ def matches_list(*, config: Config = None, state: str = "open", limit: int = 100
 
     rows = [
         {"id": one.id, "at": _when(one.at), "a": one.a, "b": one.b, "reason": one.reason}
-        for one in on_ground(config, work)
+        for one in _on_ground(config, work)
     ]
     show(rows, json=json, title=f"{state} match candidates", empty=f"no {state} match candidates")
     return DONE
@@ -127,7 +142,7 @@ def matches_merge(match: str, *, config: Config = None) -> int:
     async def work(ground: Ground) -> str:
         return await _settler(ground).merge(await _candidate(ground, match))
 
-    out.print(f"both are {on_ground(config, work)} now")
+    out.print(f"both are {_on_ground(config, work)} now")
     return DONE
 
 
@@ -138,7 +153,7 @@ def matches_reject(match: str, *, config: Config = None) -> int:
     async def work(ground: Ground) -> None:
         await _settler(ground).part(await _candidate(ground, match))
 
-    on_ground(config, work)
+    _on_ground(config, work)
     out.print("they stay two, whatever they come to share")
     return DONE
 
@@ -162,7 +177,7 @@ def merges_list(customer: str, *, config: Config = None, json: Json = False) -> 
             "id": one.id, "at": _when(one.at), "survivor": one.survivor, "loser": one.loser, "reason": one.reason,
             "undone": _when(one.undone_at) if one.undone_at else "",
         }
-        for one in on_ground(config, work)
+        for one in _on_ground(config, work)
     ]  # fmt: skip
     show(rows, json=json, title=f"merges of {customer}", empty=f"{customer} was never merged")
     return DONE
@@ -178,7 +193,7 @@ def merges_undo(customer: str, merge: str, *, config: Config = None) -> int:
             raise ConfigError(f"no merge {merge} of {customer}", remedy=f"gateway merges list {customer}")
         await _settler(ground).unmerge(found[0])
 
-    on_ground(config, work)
+    _on_ground(config, work)
     out.print("they are two again")
     return DONE
 
@@ -207,7 +222,7 @@ def endpoints_list(*, config: Config = None, json: Json = False) -> int:
         return rows
 
     show(
-        on_ground(config, work),
+        _on_ground(config, work),
         json=json,
         title="endpoints",
         empty="no endpoint is configured: add [endpoints.…] to config.toml",
@@ -224,6 +239,6 @@ def endpoints_enable(name: str, *, config: Config = None) -> int:
             raise ConfigError(f"endpoint {name!r} is not disabled", remedy="gateway endpoints list")
         await ground.records.enable(name, now=ground.clock.now())
 
-    on_ground(config, work)
+    _on_ground(config, work)
     out.print(f"{name} receives again")
     return DONE

@@ -1,8 +1,7 @@
-"""What the commands share: the config they mean, the way they print, and resources opened for the length of one of them."""
+"""What the commands share: the config they mean, and the way they print."""
 
-import asyncio
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,8 +10,7 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.table import Table
 
-from gateway import app, settings
-from gateway.processes import Ground
+from gateway import settings
 
 DONE, FAULTS, WRONG_USE, UNREACHABLE = 0, 1, 2, 3
 
@@ -27,6 +25,7 @@ err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def tree_of(config: Path | None, **flags: Any) -> settings.Settings:
+    """The settings of that file, or of config.toml in this folder, or the defaults; ``flags`` by dotted name."""
     found = config or (Path("config.toml") if Path("config.toml").exists() else None)
     return settings.load(found, flags=flags)
 
@@ -45,16 +44,3 @@ def show(rows: Sequence[dict[str, Any]], *, json: bool, title: str, empty: str) 
     for row in rows:
         table.add_row(*[str(value) for value in row.values()])
     out.print(table)
-
-
-def on_ground(config: Path | None, work: Callable[[Ground], Awaitable[Any]]) -> Any:
-    tree = tree_of(config)
-
-    async def run() -> Any:
-        ground = app.open_ground(tree)
-        try:
-            return await work(ground)
-        finally:
-            await ground.close()
-
-    return asyncio.run(run())
