@@ -48,17 +48,17 @@ class Vetter:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._known: dict[tuple[str, int, bool], tuple[float, Vetted | Unfit]] = {}
+        self._known: dict[tuple[str, bool], tuple[float, Vetted | Unfit]] = {}
 
     async def vet(self, url: str, *, allow_private: bool) -> Vetted | Unfit:
         """Where this URL may be posted to. Every address of the name must be fit, so that a second answer cannot slip through."""
-        parts = urlsplit(url)
-        host = parts.hostname or ""
-        port = parts.port or (443 if parts.scheme == "https" else 80)
-        key = (host, port, allow_private)
+        key = (url, allow_private)
         known = self._known.get(key)
         if known and self._clock.monotonic() - known[0] < _KEEP:
             return known[1]
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        port = parts.port or (443 if parts.scheme == "https" else 80)
         answer = await self._resolve(host, port, allow_private)
         self._known[key] = (self._clock.monotonic(), answer)
         return answer

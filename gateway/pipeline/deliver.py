@@ -67,6 +67,7 @@ class Deliverer:
             end.name: [Mac(sign.key_of(secret, place=f"endpoints.{end.name}.secret")) for secret in end.secrets]
             for end in endpoints
         }
+        self._own = {end.name: dict(end.headers) for end in endpoints}
         self._store = records
         self._vault = vault
         self._clock = clock
@@ -261,7 +262,7 @@ class Deliverer:
     def _headers(self, end: Endpoint, message: str, began: int, body: bytes) -> dict[str, str]:
         seconds = began // SECOND
         return {
-            **dict(end.headers),
+            **self._own[end.name],
             "content-type": "application/json",
             "webhook-id": message,
             "webhook-timestamp": str(seconds),

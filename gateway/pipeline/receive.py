@@ -97,7 +97,7 @@ class Receiver:
     async def _keep(self, opened: Opened, outcome: Accepted) -> Reply:
         if not outcome.events:
             return outcome.reply
-        wait = max(self._pressure.wait(self._lane(opened, event)) for event in outcome.events[:1])
+        wait = self._pressure.wait(self._lane(opened, outcome.events[0]))
         if wait:
             return self._push_back(opened, "backlog", wait)
         try:

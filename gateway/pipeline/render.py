@@ -10,6 +10,7 @@ from gateway.store import EventRow
 from gateway.vault import Vault, reveal_event
 
 _json = msgspec.json.Encoder()
+_CLASSES = tuple(one for one in Sensitivity if one is not Sensitivity.PUBLIC)
 _event = msgspec.json.Decoder(dict[str, Any])
 
 
@@ -20,13 +21,17 @@ class Renderer:
         self._vault = vault
         self._keep = keep
         self._done: dict[tuple[str, tuple[str, ...]], bytes] = {}
+        self._grants: dict[str, tuple[str, ...]] = {}
 
     def render(self, event: EventRow, end: Endpoint) -> bytes:
         """The body to post. VaultError when a key is gone or a sealed value was altered."""
-        key = (event.id, tuple(end.grants[one] for one in Sensitivity if one is not Sensitivity.PUBLIC))
+        grants = self._grants.get(end.name)
+        if grants is None:
+            grants = self._grants[end.name] = tuple(end.grants[one] for one in _CLASSES)
+        key = (event.id, grants)
         known = self._done.get(key)
         if known is None:
-            shown, withheld = reveal_event(_event.decode(event.body), self._vault, lambda one: end.grants[one])
+            shown, withheld = reveal_event(_event.decode(event.body), self._vault, end.grants.__getitem__)
             if withheld:
                 shown["withheld"] = sorted(one.value for one in withheld)
             known = _json.encode(shown)
