@@ -63,6 +63,11 @@ def mllp(answer: bytes) -> bool | None:
     return b"\rMSA|AA|" in answer or b"\rMSA|CA|" in answer
 
 
+def block(answer: bytes) -> bool | None:
+    """Whether any whole MLLP block came back; None while it is not whole."""
+    return True if answer.endswith(b"\x1c\r") else None
+
+
 class Caller(asyncio.Protocol):
     """One connection. ``free`` is called when it may be given a request; it closes itself never."""
 

@@ -1,4 +1,4 @@
-"""MLLP: admissions over 16 connections, each durable before its acknowledgment, against an asyncio protocol that only acknowledges.
+"""MLLP: admissions over 16 connections, each durable before its acknowledgment, against a bare asyncio echo.
 
 The worker is stopped during the judged rounds, as in ``accept``. Beside it, to tell what acknowledging costs elsewhere, the MLLP server that
 comes with python-hl7: it parses and acknowledges, and keeps nothing.
@@ -18,26 +18,32 @@ def measure(scale: Scale) -> Sequence[Figure]:
     port, mllp = running.free_port(), running.free_port()
     sent = 0
 
-    def bout(at: int, frames: Sequence[bytes]) -> load.Tally:
-        return load.drive(at, frames, connections=_CONNECTIONS, judge=load.mllp)
+    def bout(at: int, frames: Sequence[bytes], judge: load.Judge = load.mllp) -> load.Tally:
+        return load.drive(at, frames, connections=_CONNECTIONS, judge=judge)
 
-    pairs, peers, beside, waits, costs = [], [], [], [], []
-    with running.folder() as data, running.target("mllp") as (bare, _), running.target("peer") as (peer, _):
+    pairs, peers, beside, waits, costs, empties = [], [], [], [], [], []
+    with (
+        running.folder() as data,
+        running.target("echo") as (bare, _),
+        running.target("mllp") as (empty, _),
+        running.target("peer") as (peer, _),
+    ):
         text = running.config(data, port=port, mllp=mllp)
         with running.gateway(text, data) as house:
             with house.without("worker"):
                 bout(mllp, made.frames(sent, 1000))
-                bout(bare, made.frames(sent, 1000))
+                bout(bare, made.frames(sent, 1000), load.block)
                 sent += 1000
                 for number in range(scale.rounds):
                     figure.say(f"mllp: round {number + 1}, worker stopped")
                     frames, sent = made.frames(sent, count), sent + count
-                    theirs = bout(bare, frames) if number % 2 else None
+                    theirs = bout(bare, frames, load.block) if number % 2 else None
                     before = house.cpu("door-0")
                     ours = bout(mllp, frames)
                     costs.append((house.cpu("door-0") - before) / count * 1e6)
-                    theirs = theirs or bout(bare, frames)
+                    theirs = theirs or bout(bare, frames, load.block)
                     pairs.append((ours.rate, theirs.rate))
+                    empties.append((ours.rate, bout(empty, frames).rate))
                     peers.append((ours.rate, bout(peer, frames[: count // 4]).rate))
                     waits.append(ours.percentile(0.99))
             for number in range(scale.rounds):
@@ -47,11 +53,12 @@ def measure(scale: Scale) -> Sequence[Figure]:
     says = "ADT^A08 over 16 connections, each in the journal before its AA; worker stopped."
     return [
         figure.ratio(
-            "mllp ÷ bare", says, "/s", pairs, against="an asyncio protocol that acknowledges without doing anything", floor=0.40, aim=0.60,
+            "mllp ÷ bare", says, "/s", pairs, against="an asyncio streams echo of the same blocks", floor=0.40, aim=0.60,
             notes=[f"processor per message {figure.Spread(tuple(costs)).median:.0f} µs"],
         ),
         figure.plain("mllp", says, "/s", [ours for ours, _ in pairs], floor=3000, aim=5000,
                      notes=[f"p99 from sending to the acknowledgment {figure.Spread(tuple(waits)).median:.1f} ms"]),
+        figure.ratio("mllp ÷ empty", says, "/s", empties, against="an asyncio protocol that writes one prepared acknowledgment a block"),
         figure.ratio("mllp ÷ python-hl7", says, "/s", peers, against="the MLLP server of python-hl7, which keeps nothing"),
         figure.plain("mllp, worker running", "The same while the worker projects what comes in on the same two cores.", "/s", beside),
     ]  # fmt: skip

@@ -1,7 +1,7 @@
-"""Servers to measure against. ``python -m bench.targets bare|sink|mllp|peer PORT``.
+"""Servers to measure against. ``python -m bench.targets bare|sink|echo|mllp|peer PORT``.
 
-``bare`` is the ASGI server of the gateway's door with an application that only reads the body. ``mllp`` is an asyncio protocol that
-answers every frame with the same acknowledgment; ``peer`` is the MLLP server of python-hl7, which parses and acknowledges and keeps
+``bare`` is the ASGI server of the gateway's door with an application that only reads the body. ``echo`` sends MLLP blocks back over asyncio streams; ``mllp`` is an
+asyncio protocol that answers every frame with the same acknowledgment; ``peer`` is the MLLP server of python-hl7, which parses and acknowledges and keeps
 nothing. ``sink`` takes webhooks: see ``Sink``.
 """
 
@@ -45,6 +45,16 @@ class Acknowledger(asyncio.Protocol):
         self._got = frames.pop()
         if frames:
             self._transport.write(_ACK * len(frames))
+
+
+async def echo(reader, writer):  # type: ignore[no-untyped-def]
+    """A bare asyncio MLLP echo as one writes it: read to the end of a block, send it back."""
+    try:
+        while block := await reader.readuntil(b"\x1c\r"):
+            writer.write(block)
+            await writer.drain()
+    except (asyncio.IncompleteReadError, ConnectionError):
+        writer.close()
 
 
 async def peer(reader, writer):  # type: ignore[no-untyped-def]
@@ -136,6 +146,8 @@ async def _serve(kind: str, port: int) -> None:
         return
     if kind == "sink":
         await Sink().open(port)
+    elif kind == "echo":
+        await asyncio.start_server(echo, "127.0.0.1", port, backlog=1024)
     elif kind == "peer":
         await hl7.mllp.start_hl7_server(peer, "127.0.0.1", port, encoding="utf-8")
     else:

@@ -198,18 +198,34 @@ async def _until_stopped(pipe: int, body: Body) -> None:
     await body(stop)
 
 
-def _door(tree: settings.Settings, programs: configure.Programs, index: int, outbox: socket.socket) -> Body:
-    def hint() -> None:
+class _Hints:
+    """Tells the worker that there is something to read: once for everything that became durable in one turn of the loop."""
+
+    def __init__(self, outbox: socket.socket) -> None:
+        self._outbox = outbox
+        self._given = False
+
+    def give(self) -> None:
+        if not self._given:
+            self._given = True
+            asyncio.get_running_loop().call_soon(self._send)
+
+    def _send(self) -> None:
+        self._given = False
         try:
-            outbox.send(b".")
+            self._outbox.send(b".")
         except OSError:
             # A full socket means that the worker has hints enough.
             return
 
+
+def _door(tree: settings.Settings, programs: configure.Programs, index: int, outbox: socket.socket) -> Body:
+    hints = _Hints(outbox)
+
     async def body(stop: asyncio.Event) -> None:
         ground = open_ground(tree, programs)
         try:
-            await Door(ground, index=index, wake=hint).run(stop)
+            await Door(ground, index=index, wake=hints.give).run(stop)
         finally:
             await ground.close()
 
