@@ -280,6 +280,7 @@ class Projector:
         done.batch = store.Batch(
             seen=[self._seen(read) for read in done.applied],
             rows=world.rows,
+            read=world.read,
             edges=world.edges,
             gone=world.gone,
             merges=world.merges,

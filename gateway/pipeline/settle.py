@@ -1,14 +1,14 @@
 """What a person decides: try a dead letter again, or drop it with a reason; undo a merge; settle a pair."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar
 
 import msgspec
 
 from gateway import identity, journal, store
 from gateway.clock import Clock, derived_id, new_id, text
 from gateway.connector import Fetch
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, Stale
 from gateway.model.identity import Strength
 from gateway.model.values import Sensitivity
 from gateway.pipeline import change
@@ -18,6 +18,8 @@ from gateway.pipeline.world import Cause, World
 from gateway.vault import Vault
 
 _json = msgspec.json.Encoder()
+_TRIES = 5
+_T = TypeVar("_T")
 
 
 class Purged(GatewayError):
@@ -89,6 +91,9 @@ class Settler:
 
     async def merge(self, pair: store.Candidate) -> str:
         """Make the two customers one, because a person says so. Returns the survivor: the older id."""
+        return await _until_fresh(lambda: self._merge(pair))
+
+    async def _merge(self, pair: store.Candidate) -> str:
         found = await self._store.look(store.Wants(ids=[pair.a, pair.b], edges_of=[pair.a, pair.b]))
         _need_both(pair, found)
         now = self._clock.now()
@@ -101,6 +106,7 @@ class Settler:
         await self._store.apply(
             store.Batch(
                 rows=world.rows,
+                read=world.read,
                 edges=world.edges,
                 gone=world.gone,
                 merges=world.merges,
@@ -114,6 +120,9 @@ class Settler:
 
     async def part(self, pair: store.Candidate) -> None:
         """Keep the two apart for ever: no rule merges them any more, whatever they come to share."""
+        await _until_fresh(lambda: self._part(pair))
+
+    async def _part(self, pair: store.Candidate) -> None:
         found = await self._store.look(store.Wants(ids=[pair.a, pair.b]))
         _need_both(pair, found)
         now = self._clock.now()
@@ -123,7 +132,9 @@ class Settler:
             )
             for row, other in ((found.by_id[pair.a], pair.b), (found.by_id[pair.b], pair.a))
         ]
-        await self._store.apply(store.Batch(rows=rows, candidates=[msgspec.structs.replace(pair, state="rejected")]))
+        await self._store.apply(
+            store.Batch(rows=rows, read=_stamps(found), candidates=[msgspec.structs.replace(pair, state="rejected")])
+        )
 
     async def unmerge(self, merge: store.Merge) -> None:
         """Give both customers back what was theirs when they were merged, records included; what was said since stays with the survivor.
@@ -131,6 +142,9 @@ class Settler:
         The identities that the loser brought point at it again, so that what they bring next is the loser's. ``customer.unmerged`` is published
         for both.
         """
+        await _until_fresh(lambda: self._unmerge(merge))
+
+    async def _unmerge(self, merge: store.Merge) -> None:
         before: dict[str, Any] = msgspec.json.decode(merge.before)
         found = await self._store.look(store.Wants(ids=[merge.survivor, merge.loser], edges_of=[merge.survivor]))
         survivor, loser = found.by_id[merge.survivor], found.by_id[merge.loser]
@@ -146,6 +160,7 @@ class Settler:
             gone=[(edge.key, survivor.id) for edge in edges],
             edges=[self._back(edge, loser.id) for edge in edges],
             rows=[self._row(survivor, kept, now), self._row(loser, lost, now)],
+            read=_stamps(found),
             events=events,
             deliveries=[one for event in events for one in self._router.deliveries(event, now=now)],
         )
@@ -197,6 +212,21 @@ def _parted(current: dict[str, Any], joined: dict[str, Any], before: dict[str, A
         else:
             body[field] = value
     return body
+
+
+async def _until_fresh(work: Callable[[], Awaitable[_T]]) -> _T:
+    """Do it over when a worker wrote one of the customers meanwhile; the last Stale is the caller's."""
+    for _ in range(_TRIES):
+        try:
+            return await work()
+        except Stale:
+            continue
+    return await work()
+
+
+def _stamps(found: store.Found) -> list[tuple[str, int, int]]:
+    """What the store compares before it writes: a worker may be busy with the same customers."""
+    return [(row.id, row.sequence, row.updated) for row in found.by_id.values()]
 
 
 def _need_both(pair: store.Candidate, found: store.Found) -> None:

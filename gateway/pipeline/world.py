@@ -60,6 +60,7 @@ class World:
         self._alias: dict[str, str] = {}
         self._apart: set[tuple[str, str]] = set()
         self._dirty: dict[str, Row] = {}
+        self._stamps: dict[str, tuple[int, int]] = {}
         self._dirty_edges: dict[tuple[bytes, str], Edge] = {}
         self.gone: list[tuple[bytes, str]] = []
         self.events: list[EventRow] = []
@@ -75,6 +76,11 @@ class World:
     def rows(self) -> Sequence[Row]:
         """Records to write."""
         return list(self._dirty.values())
+
+    @property
+    def read(self) -> Sequence[tuple[str, int, int]]:
+        """Those of them that existed, as they were when they were looked up."""
+        return [(name, sequence, updated) for name, (sequence, updated) in self._stamps.items()]
 
     @property
     def edges(self) -> Sequence[Edge]:
@@ -369,6 +375,9 @@ class World:
         }
 
     def _keep(self, row: Row, new: Body) -> None:
+        known = self._by_id.get(row.id)
+        if known is not None and row.id not in self._dirty:
+            self._stamps[row.id] = (known.sequence, known.updated)
         self._dirty[row.id] = row
         self._by_id[row.id] = row
         self._rows[row.key] = row

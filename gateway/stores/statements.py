@@ -68,6 +68,7 @@ move_cursor = Form(
 mark_seen = Form(_insert(shapes.seen).on_conflict_do_nothing())
 # An id keeps its kind and key for good. Setting them to what they are would dirty two index pages for every update.
 put_rows = _upsert(shapes.row, "id", fixed=("kind", "key"))
+stamps = Form(sa.select(_records.c.id, _records.c.sequence, _records.c.updated).where(_among(_records.c.id)))
 newest_row = Form(sa.select(sa.func.coalesce(sa.func.max(_records.c.number), 0)))
 # Counted by the caller: for a GROUP BY the database would walk the whole index of kinds.
 new_kinds = Form(sa.select(_records.c.kind).where(_records.c.number > bindparam("after")))

@@ -973,6 +973,26 @@ class StoreContract:
 
         self.run(place, scenario)
 
+    def test_record_that_somebody_else_wrote_since_it_was_read_makes_the_batch_stale(self, place: Path) -> None:
+        """Two who read the same record cannot both write it: the second reads again, and nothing of its batch is there."""
+
+        async def scenario(store: Store, clock: TurnedClock) -> None:
+            await store.apply(Batch(rows=[row("cus_1", kind="customer", sequence=1)]))
+            read = [
+                (one.id, one.sequence, one.updated) for one in (await store.look(Wants(ids=["cus_1"]))).by_id.values()
+            ]
+            await store.apply(Batch(rows=[row("cus_1", kind="customer", sequence=2)], read=read))
+
+            with pytest.raises(Stale):
+                await store.apply(
+                    Batch(rows=[row("cus_1", kind="customer", sequence=2)], read=read, events=[event("evt_1")])
+                )
+
+            assert (await store.look(Wants(ids=["cus_1"]))).by_id["cus_1"].sequence == 2
+            assert not await store.events()
+
+        self.run(place, scenario)
+
     def test_unmerge_gives_back_the_records_that_the_merge_took(self, place: Path) -> None:
         """Those and no others: what the survivor had, or got since, stays with it."""
 
