@@ -277,17 +277,9 @@ class Projector:
                 done.applied.append(read)
         now = self._clock.now()
         done.world = world
-        done.batch = store.Batch(
+        done.batch = msgspec.structs.replace(
+            world.batch(),
             seen=[self._seen(read) for read in done.applied],
-            rows=world.rows,
-            read=world.read,
-            edges=world.edges,
-            gone=world.gone,
-            merges=world.merges,
-            moves=world.moves,
-            candidates=world.candidates,
-            superseded=world.superseded,
-            events=world.events,
             deliveries=[one for event in world.events for one in self._router.deliveries(event, now=now)],
             dead=done.dead,
             errands=[self._errand(read, fetch) for read in done.applied for fetch in read.fetch],

@@ -104,15 +104,9 @@ class Settler:
         world = World(found, self._vault)
         world.merge(identity.Merge(survivor, loser, f"settled by a person: {pair.reason}"), cause)
         await self._store.apply(
-            store.Batch(
-                rows=world.rows,
-                read=world.read,
-                edges=world.edges,
-                gone=world.gone,
-                merges=world.merges,
-                moves=world.moves,
+            msgspec.structs.replace(
+                world.batch(),
                 candidates=[msgspec.structs.replace(pair, state="merged")],
-                events=world.events,
                 deliveries=[one for event in world.events for one in self._router.deliveries(event, now=now)],
             )
         )

@@ -16,7 +16,7 @@ from gateway.model.values import Sensitivity
 from gateway.pipeline import change
 from gateway.pipeline.change import Body, Verdict
 from gateway.pipeline.rebind import rebind
-from gateway.store import Candidate, Edge, EventRow, Found, Merge, Row, Superseded
+from gateway.store import Batch, Candidate, Edge, EventRow, Found, Merge, Row, Superseded
 from gateway.vault import Vault, body
 
 PREFIXES = {
@@ -86,6 +86,20 @@ class World:
     def edges(self) -> Sequence[Edge]:
         """Identities to write."""
         return list(self._dirty_edges.values())
+
+    def batch(self) -> Batch:
+        """All of it, for the store; whoever asks adds what else belongs into the same commit."""
+        return Batch(
+            rows=self.rows,
+            read=self.read,
+            edges=self.edges,
+            gone=self.gone,
+            merges=self.merges,
+            moves=self.moves,
+            candidates=self.candidates,
+            superseded=self.superseded,
+            events=self.events,
+        )
 
     def _note_alias(self, row: Row) -> None:
         if row.kind == "customer":
