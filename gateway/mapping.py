@@ -231,7 +231,7 @@ def _map(emit: _Emit, data: Any, run: steps.Run) -> Mapped:
     return Mapped(
         kind=emit.kind,
         record=emit.struct(**kwargs),
-        identities=tuple(claim for read in emit.identities for claim in read(data, run)) if emit.identities else (),
+        identities=tuple([claim for read in emit.identities for claim in read(data, run)]) if emit.identities else (),
         customer=customer,
         source_time=time,
         source_version=version,

@@ -93,11 +93,16 @@ class Message:
         return found[0] if found else None
 
     def _lines(self, name: str) -> list[str]:
-        if self._index is None:
-            self._index = {}
+        index = self._index
+        if index is None:
+            index = self._index = {}
             for line in self.segments:
-                self._index.setdefault(line[:3], []).append(line)
-        return self._index.get(name, [])
+                known = line[:3]
+                if known in index:
+                    index[known].append(line)
+                else:
+                    index[known] = [line]
+        return index.get(name, [])
 
     # ------------------------------------------------------------------ inside a field
     def repetitions(self, field: str) -> list[str]:

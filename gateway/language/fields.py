@@ -307,8 +307,12 @@ def _compile_list(piece: Piece, target: Target, plan: Plan) -> Field:
 
 
 def _chained(reads: Sequence[Read], data: Any, run: Run) -> Any:
-    found = [items for items in (read(data, run) for read in reads) if items is not UNSET and items is not None]
-    return tuple(item for items in found for item in items) if any(found) else UNSET
+    found: list[Any] = []
+    for read in reads:
+        items = read(data, run)
+        if items is not UNSET and items is not None:
+            found += items
+    return tuple(found) if found else UNSET
 
 
 def _compile_items(piece: Piece, target: Target, plan: Plan, known: Sequence[str]) -> Read:
