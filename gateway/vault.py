@@ -244,9 +244,10 @@ class _Reader:
         self.withheld: set[Sensitivity] = set()
 
     def fields(self, node: dict[str, Any], place: str) -> dict[str, Any]:
-        if self._many:
+        if self._many and "id" in node:
             place = _own_place(node) or place
-        out: dict[str, Any] = {}
+        # Most of a body is plain: it is copied whole, and only what may hold a token is looked at.
+        out = node.copy()
         for name, value in node.items():
             kind = type(value)
             if kind is dict:
@@ -254,10 +255,10 @@ class _Reader:
                     out[name] = self.fields(value, f"{place}{name}.")
                 elif (text := self._text(value[SEALED], place + name, name)) is not None:
                     out[name] = text
-            elif kind is list:
+                else:
+                    del out[name]
+            elif kind is list and value:
                 out[name] = self._items(value, place + name, name)
-            else:
-                out[name] = value
         return out
 
     def _items(self, items: list[Any], place: str, name: str) -> list[Any]:

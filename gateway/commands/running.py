@@ -6,6 +6,8 @@ from connectors.registry import CARDS
 from gateway import VERSION, app, configure, logs, settings
 from gateway.commands.terminal import Config, err, tree_of
 
+_log = structlog.get_logger()
+
 
 def serve(
     *, config: Config = None, host: str | None = None, port: int | None = None, workers: int | None = None
@@ -17,7 +19,7 @@ def serve(
     programs, fresh = app.prepare(tree)
     for name, secret in fresh.items():
         err.print(f"endpoint [bold]{name}[/bold] had no secret; this one was made and is shown only now: {secret}")
-    structlog.get_logger().info(
+    _log.info(
         "gateway.starting", version=VERSION, host=tree.http.host, port=tree.http.port, accounts=len(tree.accounts)
     )
     return app.serve(tree, programs)
@@ -29,6 +31,9 @@ def _warn_of_plain_secrets(tree: settings.Settings) -> None:
         secret_fields = configure.secret_fields(card) if card else ()
         plain = [field for field in secret_fields if settings.is_plain(raw.get(field))]
         if plain:
-            err.print(
-                f"[yellow]accounts.{name}[/yellow]: {', '.join(plain)} stands in the config as plain text; use env:NAME or file:/path"
+            _log.warning(
+                "config.plain_secret",
+                account=name,
+                options=plain,
+                remedy="use env:NAME, file:/path or gateway keys seal",
             )

@@ -15,4 +15,6 @@ def is_masked(text: str) -> bool:
     """Whether a platform has blanked or enciphered this text, so that it names nobody."""
     if text.isalnum():
         return ("x" in text or "X" in text) and bool(_PADDED.fullmatch(text))
-    return bool(_MARK.search(text)) and bool(_STARS.search(text) or _SHORT_STAR.fullmatch(text) or _CIPHER.fullmatch(text))
+    return bool(_MARK.search(text)) and bool(
+        _STARS.search(text) or _SHORT_STAR.fullmatch(text) or _CIPHER.fullmatch(text)
+    )

@@ -194,7 +194,8 @@ class Deliverer:
         took = 0
         for retries in (False, True):
             # Retries may fill at most half of the room, so that first attempts always find some.
-            limit = min(self._batch, self.room() if not retries else self.room() - self._hold // 2)
+            room = self.room() if not retries else self.room() - self._hold // 2
+            limit = min(self._batch, room, self._spare())
             if limit <= 0:
                 continue
             now = self._clock.now()
@@ -204,6 +205,11 @@ class Deliverer:
             self.offer(claimed)
             took += len(claimed)
         return took
+
+    def _spare(self) -> int:
+        """How many the emptiest lane would take: claiming more could only be handed back."""
+        most = self._hold // 2
+        return most - min((len(lanes) for lanes in self._lanes.values()), default=0)
 
     async def _recording(self) -> None:
         while True:
@@ -260,6 +266,8 @@ class Deliverer:
             while (one := lanes.take()) is not None:
                 self._held -= 1
                 lanes.through += 1
+                if len(lanes) == self._hold // 4:
+                    self._hungry.set()
                 # Somebody else may hold the lease before this is through: trying anyway would send it twice for nothing.
                 if one.delivery.lease - int(end.timeout * SECOND) > self._clock.now():
                     await self._survive(end, one)
