@@ -11,7 +11,7 @@ from gateway.connector import Fetch
 from gateway.errors import GatewayError, Stale
 from gateway.model.identity import Strength
 from gateway.model.values import Sensitivity
-from gateway.pipeline import change
+from gateway.pipeline import change, joining
 from gateway.pipeline.project import errand
 from gateway.pipeline.route import Router
 from gateway.pipeline.world import Cause, World
@@ -147,7 +147,7 @@ class Settler:
         edges = [edge for edge in found.edges_of.get(survivor.id, ()) if edge.key in moved]
         lost = _apart(before["loser"], survivor.id, now)
         current: dict[str, Any] = msgspec.json.decode(survivor.body)
-        kept = _apart(_parted(current, before["joined"], before["survivor"]), loser.id, now)
+        kept = _apart(joining.parted(current, before["joined"], before["survivor"]), loser.id, now)
         given = await self._store.moved(merge.id)
         events = [self._event(survivor, kept, loser.id, now), self._event(loser, lost, survivor.id, now, list(given))]
         batch = store.Batch(
@@ -188,24 +188,6 @@ class Settler:
             id=name, type="customer.unmerged", subject=row.id, sequence=row.sequence + 1, at=now, account=row.account, entry="",
             unit=row.unit, body=_json.encode(document),
         )  # fmt: skip
-
-
-def _parted(current: dict[str, Any], joined: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
-    """``current`` without what came by the merge: a field that is still as ``joined`` was goes back to what it was ``before``."""
-    body: dict[str, Any] = {}
-    for field, value in current.items():
-        known = joined.get(field)
-        if value == known:
-            if field in before:
-                body[field] = before[field]
-        elif field == "contacts" and value:
-            came = [point for point in known or () if point not in (before.get(field) or ())]
-            body[field] = [point for point in value if point not in came]
-        elif isinstance(value, dict) and isinstance(known, dict) and field in ("attrs", "provenance"):
-            body[field] = _parted(value, known, before.get(field) or {})
-        else:
-            body[field] = value
-    return body
 
 
 async def _until_fresh(work: Callable[[], Awaitable[_T]]) -> _T:

@@ -13,7 +13,7 @@ from gateway.clock import SECOND, derived_id
 from gateway.model.customer import Customer
 from gateway.model.identity import Strength
 from gateway.model.values import Sensitivity
-from gateway.pipeline import change
+from gateway.pipeline import change, joining
 from gateway.pipeline.change import Body, Verdict
 from gateway.pipeline.rebind import rebind
 from gateway.store import Batch, Candidate, Edge, EventRow, Found, Merge, Row, Superseded
@@ -229,7 +229,7 @@ class World:
         survivor, loser = self._by_id[merge.survivor], self._by_id[merge.loser]
         kept, lost = self._body(survivor), self._body(loser)
         edges = [edge for edge in self._owned.get(loser.id, ()) if edge.customer == loser.id]
-        joined = join(kept, rebind(lost, loser.id, survivor.id, self._vault))
+        joined = joining.join(kept, rebind(lost, loser.id, survivor.id, self._vault))
         before = {"survivor": kept, "loser": lost, "joined": joined, "edges": [edge.key.hex() for edge in edges]}
         self.merges.append(
             Merge(
@@ -420,51 +420,6 @@ def claims_of(vault: Vault, said: mapping.Mapped) -> tuple[identity.Claim, ...]:
     """The record's assertions with their blind indexes."""
     keys = [vault.blind("identity", who.namespace, who.scope, who.value) for who in said.identities]
     return identity.claims_of(said.identities, keys)
-
-
-def join(kept: Body, lost: Body) -> Body:
-    """The survivor's body with what only the other knew; per field the newest source time wins, and consent is the stricter of both."""
-    body: Body = dict(kept)
-    mine, theirs = dict(kept.get("provenance", {})), lost.get("provenance", {})
-    for field, value in lost.items():
-        if field in (
-            "id",
-            "state",
-            "merged_into",
-            "provenance",
-            "created_at",
-            "updated_at",
-            change.CLOCKS,
-            change.APART,
-            "attrs",
-            "contacts",
-            "marketing_consent",
-        ):
-            continue
-        if field not in body or theirs.get(field, "") > mine.get(field, ""):
-            body[field] = value
-            mine[field] = theirs.get(field, "")
-    if attrs := _join_attrs(kept, lost, mine):
-        body["attrs"] = attrs
-    if apart := {*kept.get(change.APART, ()), *lost.get(change.APART, ())}:
-        body[change.APART] = sorted(apart)
-    if lost.get("contacts"):
-        body["contacts"] = change.union(kept.get("contacts") or (), lost["contacts"])
-    if kept.get("marketing_consent") is False or lost.get("marketing_consent") is False:
-        body["marketing_consent"] = False
-    body["provenance"] = mine
-    body["updated_at"] = max(kept.get("updated_at") or "", lost.get("updated_at") or "")
-    return body
-
-
-def _join_attrs(kept: Body, lost: Body, provenance: dict[str, str]) -> Body:
-    attrs, theirs = dict(kept.get("attrs") or {}), lost.get("provenance", {})
-    for name, value in (lost.get("attrs") or {}).items():
-        path = f"attrs.{name}"
-        if name not in attrs or theirs.get(path, "") > provenance.get(path, ""):
-            attrs[name] = value
-            provenance[path] = theirs.get(path, "")
-    return attrs
 
 
 def _identity(edge: Edge) -> Body:
