@@ -9,13 +9,14 @@ from pathlib import Path
 from bench import made
 from gateway import app, configure, processes, settings
 from gateway.connector import Request
+from gateway.destination import Endpoint
 from gateway.model.lane import Lane
 from gateway.pipeline.address import Vetter
 from gateway.pipeline.deliver import Deliverer
 from gateway.pipeline.post import Poster
 from gateway.pipeline.project import Projector, Reader
 from gateway.pipeline.receive import Gate, Receiver, RejectLog
-from gateway.pipeline.route import Endpoint, Router
+from gateway.pipeline.route import Router
 from gateway.processes import Ground
 from gateway.store import Claimed
 

@@ -10,11 +10,12 @@ from connectors.registry import CARDS
 from gateway import app, configure, settings
 from gateway.clock import SECOND
 from gateway.connector import Can, Connector
+from gateway.destination import Endpoint
 from gateway.errors import ConfigError, GatewayError, PartnerDenied, PartnerDown, PartnerQuota
 from gateway.model.event import TYPES
 from gateway.pipeline import sign
 from gateway.pipeline.address import Unfit, Vetter
-from gateway.pipeline.route import Endpoint, matches
+from gateway.pipeline.route import matches
 from gateway.processes import Ground
 
 _PATIENCE = 8.0

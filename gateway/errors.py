@@ -7,7 +7,9 @@ GatewayError
 │   └── ValueRefused       payload.value         one field of them cannot be converted
 ├── VaultError             vault.failed
 │   ├── KeyMissing         vault.key_missing     names the key id
-│   └── Tampered           vault.tampered        a sealed value was altered or moved
+│   ├── Tampered           vault.tampered        a sealed value was altered or moved
+│   ├── Erased             vault.erased          the record's own secret was destroyed: it cannot be opened by anybody
+│   └── VaultDown          vault.down            the module or service that holds the keys cannot be reached
 ├── JournalError           journal.unavailable   nothing was acknowledged
 ├── StoreError             store.unavailable     nothing was applied
 │   └── Stale              store.stale           another worker moved the cursor first
@@ -103,6 +105,19 @@ class Tampered(VaultError):
     """A sealed value was altered, or belongs to another record or field."""
 
     code = "vault.tampered"
+
+
+class Erased(VaultError):
+    """The record's own secret was destroyed, so that nothing of it can be opened again."""
+
+    code = "vault.erased"
+
+
+class VaultDown(VaultError):
+    """The module or service that holds the keys cannot be reached."""
+
+    code = "vault.down"
+    verdict = Verdict.LATER
 
 
 class JournalError(GatewayError):

@@ -17,6 +17,7 @@ from gateway import breaker, configure, journal, limiter, settings, store
 from gateway.api import ops
 from gateway.clock import SECOND, Clock, new_id
 from gateway.connector import Can, Inbound, Reply, Request
+from gateway.destination import Endpoint
 from gateway.doors.bridge import App
 from gateway.doors.files import FilesDoor, Watched
 from gateway.doors.http import HttpDoor
@@ -32,7 +33,7 @@ from gateway.pipeline.post import Poster
 from gateway.pipeline.project import Projector, Reader
 from gateway.pipeline.pull import Errands, Pulls
 from gateway.pipeline.receive import Gate, Receiver, RejectLog
-from gateway.pipeline.route import Endpoint, Router
+from gateway.pipeline.route import Router
 from gateway.snapshot import STALE, Board
 from gateway.vault import Vault
 

@@ -91,11 +91,22 @@ class Shared(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class Vault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Keys."""
 
-    url: Annotated[str, _knob("file:///path of the key file, made on first start with mode 0600.")] = ""
-    suite: Annotated[Literal["aes"], _knob("AES-256-GCM.")] = "aes"
+    url: Annotated[
+        str,
+        _knob(
+            "file:///path of the key file, made on first start with mode 0600; pkcs11:token=…;object=…?module-path=… (RFC 7512); or kms+https://host/keys/name."
+        ),
+    ] = ""
+    suite: Annotated[Literal["aes", "gm"], _knob("aes: AES-256-GCM, BLAKE2b; gm: SM4-GCM, HMAC-SM3.")] = "aes"
+    classes: Annotated[
+        dict[str, Literal["aes", "gm"]],
+        _knob('The suite of single classes, such as {identity = "gm"}; `suite` is for the rest.'),
+    ] = {}
+    authority: Annotated[str, _knob("PEM file of the authority that an https:// key service is trusted by.")] = ""
+    token: Annotated[Secret | None, _knob("The PIN of a PKCS#11 token, or the bearer token of a key service.")] = None
 
 
-Treatment = Literal["clear", "mask", "drop"]
+Treatment = Literal["clear", "mask", "token", "seal", "drop"]
 
 
 class Grants(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -105,15 +116,65 @@ class Grants(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     contact: Annotated[Treatment, _knob("Phones, e-mails, addresses, partner ids, what was said.")] = "mask"
     health: Annotated[Treatment, _knob("Anything clinical.")] = "drop"
     finance: Annotated[Treatment, _knob("Bank and tax numbers.")] = "drop"
+    reason: Annotated[
+        str, _knob("Why this endpoint may see health data; needed when `health` is anything but drop, and audited.")
+    ] = ""
+    recipient: Annotated[
+        str, _knob("The endpoint's public key (a JWK, or file:/path of one) that `seal` seals to: RSA or EC, by JWE.")
+    ] = ""
+
+
+class Auth(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How the gateway proves itself to an endpoint, beside its signature."""
+
+    kind: Annotated[
+        Literal["none", "basic", "bearer", "oauth2", "mtls"],
+        _knob("basic (also SASL/PLAIN and SMTP AUTH), bearer, oauth2 (client credentials) or mtls."),
+    ] = "none"
+    username: Annotated[str, _knob("basic: who we are.")] = ""
+    password: Annotated[
+        Secret | None, _knob("basic: the password; bearer: the token; oauth2: the client secret; mtls: PEM of the key.")
+    ] = None
+    token_url: Annotated[str, _knob("oauth2: where tokens are asked for.")] = ""
+    client_id: Annotated[str, _knob("oauth2: who we are.")] = ""
+    scope: Annotated[str, _knob("oauth2: what for.")] = ""
+    certificate: Annotated[str, _knob("mtls: PEM file of our certificate chain.")] = ""
+    authority: Annotated[str, _knob("PEM file of the authority to trust instead of the public ones.")] = ""
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A subscriber."""
 
-    url: Annotated[str, _knob("Where events are posted.")]
+    url: Annotated[
+        str,
+        _knob(
+            "Where events go: https://…, kafka://host:9092/topic, redis://host:6379/0/stream, smtp://host:587 (kafkas, rediss, smtps with TLS); nothing for poll."
+        ),
+    ] = ""
+    kind: Annotated[Literal["webhook", "kafka", "redis", "email", "poll"], _knob("What the endpoint speaks.")] = (
+        "webhook"
+    )
     events: Annotated[tuple[str, ...], _knob('Event types; "order.*" and "*" are allowed.')] = ("*",)
     secret: Annotated[Secret | None, _knob("whsec_…; made and shown once when absent.")] = None
     previous_secret: Annotated[Secret | None, _knob("Signs too while subscribers move to the new secret.")] = None
+    private_key: Annotated[
+        Secret | None, _knob("whsk_…: signs with Ed25519 (v1a) too; `gateway endpoints rotate --asymmetric` makes one.")
+    ] = None
+    unit: Annotated[str | None, _knob("Only events of this org unit and those below it.")] = None
+    filter: Annotated[
+        str, _knob("A CEL expression over the event's public fields, such as `data.order.money.paid.amount > 100000`.")
+    ] = ""
+    rate: Annotated[float, _knob("Sends per second; 0 is no limit.")] = 0.0
+    burst: Annotated[float, _knob("How many at once; 0 is one second's worth.")] = 0.0
+    batch: Annotated[int, _knob("How many events one send may carry, 1 to 100.")] = 1
+    linger: Annotated[Duration, _knob("How long a batch may wait to fill; 15m for email.")] = Duration(0)
+    disable_after: Annotated[
+        Duration,
+        _knob("Disabled after so long of nothing but failures; operators hear at 50, 70, 90 and 100 %. 0 is never."),
+    ] = Duration(5 * 86_400)
+    auth: Annotated[Auth, _knob("How we prove ourselves, beside the signature.")] = Auth()
+    to: Annotated[tuple[str, ...], _knob("email: who gets the digest.")] = ()
+    sender: Annotated[str, _knob("email: whom it is from.")] = ""
     ordered: Annotated[Literal["subject", "none"], _knob("Whether one subject's events wait for each other.")] = (
         "subject"
     )

@@ -109,6 +109,8 @@ class DeliveryState(Enum):
     CANCELLED = "cancelled"
 
 
+SEALED_TABLES = ("records", "events", "superseded", "merges", "edges", "attempts", "rejects", "errands", "booked")
+
 OPEN = (DeliveryState.DUE, DeliveryState.LEASED, DeliveryState.WAITING)
 
 
@@ -160,6 +162,42 @@ class Result(Kept, frozen=True, kw_only=True):
     tries: int
     attempt: Attempt | None
     cause: str | None = None
+
+
+class Booked(Kept, frozen=True, kw_only=True):
+    """What was decided about an endpoint at run time: ``document`` is JSON of its settings without secrets, empty where the config has
+    them; ``secrets`` is sealed. ``version`` grows by one with each write."""
+
+    name: str
+    version: int
+    document: bytes
+    secrets: bytes
+    paused: bool
+    updated: int
+
+
+class Health(Kept, frozen=True, kw_only=True):
+    """How an endpoint has been: ``failing_since`` the first failure after which nothing succeeded, ``warned`` the highest share (percent) of
+    its patience that operators were told of, ``sequence`` of the last operator event about it."""
+
+    endpoint: str
+    failing_since: int | None = None
+    warned: int = 0
+    sequence: int = 0
+    last_ok: int | None = None
+    last_failure: int | None = None
+    cause: str | None = None
+
+
+class Span(Kept, frozen=True, kw_only=True):
+    """Which events somebody means: all conditions that are set. ``since`` ≤ instant < ``until``; ``types`` are whole names."""
+
+    since: int | None = None
+    until: int | None = None
+    subject: str | None = None
+    ids: Sequence[str] = ()
+    types: Sequence[str] = ()
+    account: str | None = None
 
 
 class Seen(Kept, frozen=True, kw_only=True):
@@ -417,6 +455,57 @@ class Store(Protocol):
     async def revive(self, deliveries: Sequence[str], *, now: int) -> int:
         """Make final deliveries due again, with their tries counted from zero; one with a subject waits its turn. Those of a disabled
         endpoint stay as they are. Returns how many were revived."""
+        ...
+
+    # ------------------------------------------------------------------ replay
+    async def span(self, span: Span, *, after: int = 0, limit: int = 1000) -> Sequence[EventRow]:
+        """The events that are meant, by number."""
+        ...
+
+    async def sent(self, events: Sequence[str], endpoint: str) -> dict[str, Delivery]:
+        """The deliveries of these events to one endpoint, by event."""
+        ...
+
+    async def rejects(self, *, account: str | None = None, limit: int = 100, after: str = "") -> Sequence[Reject]:
+        """Refused requests, by id."""
+        ...
+
+    async def superseded(self, record: str, *, limit: int = 100) -> Sequence[Superseded]:
+        """Versions of a record that came too late, newest first."""
+        ...
+
+    # ------------------------------------------------------------------ endpoints
+    async def booked(self) -> Sequence[Booked]:
+        """Every endpoint about which something was decided at run time, by name."""
+        ...
+
+    async def book(self, entry: Booked, *, before: int) -> None:
+        """Insert (``before`` 0) or replace. Stale when the version kept is not ``before``."""
+        ...
+
+    async def unbook(self, endpoint: str, *, before: int) -> None:
+        """Forget it; its open deliveries become cancelled. Stale when the version kept is not ``before``."""
+        ...
+
+    async def health(self) -> dict[str, Health]:
+        """How each endpoint has been, by name."""
+        ...
+
+    async def note(self, health: Sequence[Health]) -> None:
+        """Insert or replace by endpoint."""
+        ...
+
+    # ------------------------------------------------------------------ erasing and sealing anew
+    async def records_of(self, customer: str) -> Sequence[Row]:
+        """The customer's own row and every record that points at it."""
+        ...
+
+    async def bodies(self, table: str, *, after: str = "", limit: int = 200) -> Sequence[tuple[str, bytes]]:
+        """Sealed bodies of one table of ``SEALED_TABLES`` by a key that orders them: what sealing anew walks. Keys are opaque text."""
+        ...
+
+    async def rebody(self, table: str, bodies: Sequence[tuple[str, bytes, bytes]]) -> int:
+        """Put (key, new body) where the body still is what it was, given as (key, old, new). Returns how many were put."""
         ...
 
     async def counts(self) -> dict[str, Any]:

@@ -9,7 +9,7 @@ The context of a token is ``<record id>/<path>``: the dotted path of field names
 
 import functools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -51,6 +51,26 @@ class Vault(Protocol):
 
     def blind(self, *parts: str) -> bytes:
         """16 bytes that are equal for equal parts and tell nothing else: keys to look things up by. Never rotates silently."""
+        ...
+
+    def keep(self) -> None:
+        """Make the secrets of records that were sealed for the first time durable. To be called before what was sealed is committed.
+
+        Stale when another process made one of them meanwhile: what was sealed since the last ``keep`` must be sealed again.
+        """
+        ...
+
+    def forget(self, records: Sequence[str]) -> int:
+        """Destroy the secrets of these records: whatever was sealed under their ids raises Erased from now on, in every copy of the store.
+        Returns how many there were. A record that is sealed again afterwards gets a new secret."""
+        ...
+
+    def current(self, token: str) -> bool:
+        """Whether a sealed text (or, by its first bytes, nothing else) was sealed with the key that its class is sealed with now."""
+        ...
+
+    def current_payload(self, sealed: bytes) -> bool:
+        """As ``current``, for what ``seal`` returned."""
         ...
 
 

@@ -3,30 +3,15 @@
 from collections.abc import Mapping
 from datetime import timedelta
 
-import msgspec
 from pyreqwest.client import Client, ClientBuilder
 from pyreqwest.exceptions import ConnectError, PyreqwestError, RequestTimeoutError
 from pyreqwest.response import BaseResponse
 
+from gateway.destination import Endpoint, Tried
 from gateway.pipeline.address import Unfit, Vetted, Vetter
-from gateway.pipeline.route import Endpoint
 
 RESPONSE_KEPT = 2048
 """Bytes of an answer that are kept; no more than a few times that is ever read."""
-
-
-class Tried(msgspec.Struct, frozen=True, kw_only=True):
-    """What an attempt came to: ``status`` of the answer or ``error``, a stable word."""
-
-    status: int | None = None
-    error: str | None = None
-    retry_after: str | None = None
-    response: bytes = b""
-
-    @property
-    def ok(self) -> bool:
-        """2xx and nothing else; a redirect is a failure (Standard Webhooks)."""
-        return self.status is not None and 200 <= self.status < 300
 
 
 class Poster:

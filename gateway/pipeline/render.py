@@ -4,8 +4,8 @@ from typing import Any
 
 import msgspec
 
+from gateway.destination import Endpoint
 from gateway.model.values import Sensitivity
-from gateway.pipeline.route import Endpoint
 from gateway.store import EventRow
 from gateway.vault import Vault, reveal_event
 

@@ -1,34 +1,10 @@
 """Who may know: from an event's type to the endpoints that asked for it."""
 
-from collections.abc import Mapping, Sequence
-
-import msgspec
+from collections.abc import Sequence
 
 from gateway.clock import derived_id
-from gateway.model.secret import Secret
-from gateway.model.values import Sensitivity
+from gateway.destination import Endpoint
 from gateway.store import Delivery, EventRow
-
-
-class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
-    """A subscriber's address and what it asked for.
-
-    ``events`` are types, ``*`` stands for one or more whole words at the end (``order.*``, ``*``). ``secrets`` sign, newest first; each is
-    ``whsec_`` text. ``grants`` say per class what this endpoint sees: clear, mask or drop. ``schedule`` are the waits in seconds before
-    each attempt. ``timeout`` in seconds.
-    """
-
-    name: str
-    url: str
-    events: tuple[str, ...]
-    secrets: tuple[Secret, ...]
-    grants: Mapping[Sensitivity, str]
-    ordered: bool = True
-    timeout: float = 15.0
-    concurrency: int = 32
-    schedule: tuple[float, ...]
-    allow_private: bool = False
-    headers: tuple[tuple[str, str], ...] = ()
 
 
 def matches(pattern: str, kind: str) -> bool:

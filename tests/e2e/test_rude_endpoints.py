@@ -7,9 +7,9 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from gateway.clock import SystemClock
+from gateway.destination import Endpoint
 from gateway.pipeline.address import Vetter
 from gateway.pipeline.post import Poster
-from gateway.pipeline.route import Endpoint
 
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 OK = b"HTTP/1.1 200 OK\r\n"

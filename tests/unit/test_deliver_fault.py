@@ -7,12 +7,13 @@ from typing import Any, cast
 import pytest
 
 from gateway.clock import SystemClock
+from gateway.destination import Endpoint, Tried
 from gateway.meters import Meters
 from gateway.model.secret import Secret
 from gateway.model.values import Sensitivity
 from gateway.pipeline.deliver import Deliverer
-from gateway.pipeline.post import Poster, Tried
-from gateway.pipeline.route import Endpoint, Router
+from gateway.pipeline.post import Poster
+from gateway.pipeline.route import Router
 from gateway.store import Batch, DeliveryState, EventRow
 from gateway.stores.sqlite import open_store
 from gateway.vaults.file import open_vault

@@ -2,8 +2,9 @@
 
 import pytest
 
+from gateway.destination import Endpoint
 from gateway.model.secret import Secret
-from gateway.pipeline.route import Endpoint, Router, matches
+from gateway.pipeline.route import Router, matches
 from gateway.store import EventRow
 
 

@@ -1,0 +1,1 @@
+"""Ways of delivering: one module for each kind of endpoint."""
