@@ -5,9 +5,10 @@ from typing import Any
 import msgspec
 
 from gateway.destination import Endpoint
+from gateway.grant import reveal_event
 from gateway.model.values import Sensitivity
 from gateway.store import EventRow
-from gateway.vault import Vault, reveal_event
+from gateway.vault import Vault
 
 _json = msgspec.json.Encoder()
 _CLASSES = tuple(one for one in Sensitivity if one is not Sensitivity.PUBLIC)

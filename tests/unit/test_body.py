@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import UNSET, UnsetType
 
-from gateway import vault
+from gateway import grant, vault
 from gateway.errors import Tampered
 from gateway.model import appointment, customer, interaction, order, organisation, relationship, stock
 from gateway.model.record import Coded, Record
@@ -85,7 +85,7 @@ def tokens(node: Any, path: str = "") -> Iterator[tuple[str, str]]:
 
 
 def clear(_: Sensitivity) -> str:
-    return vault.CLEAR
+    return grant.CLEAR
 
 
 def test_order_becomes_plain_data_with_its_sensitive_texts_sealed(keys: FileVault) -> None:
@@ -158,7 +158,7 @@ def test_token_moved_to_another_record_or_field_is_tampered(keys: FileVault) -> 
     moved = {**body, "buyer_note": body["ship_to_phone"]}
     for wrong, record in ((moved, "ord_1"), (body, "ord_2")):
         with pytest.raises(Tampered):
-            vault.reveal(wrong, record, keys, clear)
+            grant.reveal(wrong, record, keys, clear)
 
 
 @pytest.mark.parametrize(
@@ -167,21 +167,21 @@ def test_token_moved_to_another_record_or_field_is_tampered(keys: FileVault) -> 
 def test_token_of_another_form_is_tampered(keys: FileVault, fake: object) -> None:
     """Whatever stands in its place."""
     with pytest.raises(Tampered):
-        vault.reveal({"name": {"$sealed": fake}}, "cus_1", keys, clear)
+        grant.reveal({"name": {"$sealed": fake}}, "cus_1", keys, clear)
 
 
 @pytest.mark.parametrize("record", [ORDER, CUSTOMER], ids=["order", "customer"])
 def test_body_opened_in_the_clear_reads_back_as_the_record(keys: FileVault, record: Record) -> None:
     """Nothing is lost on the way to the store and back."""
     body = msgspec.json.decode(msgspec.json.encode(vault.body(record, "rec_1", keys)))
-    opened, withheld = vault.reveal(body, "rec_1", keys, clear)
+    opened, withheld = grant.reveal(body, "rec_1", keys, clear)
     assert msgspec.convert(opened, type(record)) == msgspec.structs.replace(record, id="rec_1")
     assert withheld == set()
 
 
 def test_masked_body_shows_what_masking_leaves(keys: FileVault) -> None:
     """An address line goes without the class counting as withheld."""
-    masked, withheld = vault.reveal(vault.body(CUSTOMER, "cus_1", keys), "cus_1", keys, lambda _: vault.MASK)
+    masked, withheld = grant.reveal(vault.body(CUSTOMER, "cus_1", keys), "cus_1", keys, lambda _: grant.MASK)
     assert masked["name"] == "张*"
     assert masked["birthday"] == "1988"
     assert [point.get("value") for point in masked["contacts"]] == ["138****8000", "z***@x.com", None]
@@ -193,10 +193,10 @@ def test_dropped_class_takes_its_keys_and_is_named(keys: FileVault) -> None:
     """Items of a list stay, so that counts and order are kept; other classes are untouched."""
 
     def treat(sensitivity: Sensitivity) -> str:
-        return vault.DROP if sensitivity is Sensitivity.HEALTH else vault.CLEAR
+        return grant.DROP if sensitivity is Sensitivity.HEALTH else grant.CLEAR
 
     body = vault.body(ORDER, "ord_1", keys)
-    shown, withheld = vault.reveal(body, "ord_1", keys, treat)
+    shown, withheld = grant.reveal(body, "ord_1", keys, treat)
     assert [sorted(line) for line in shown["lines"]] == [
         ["line_no", "quantity", "title"],
         ["line_no", "status"],
@@ -204,21 +204,21 @@ def test_dropped_class_takes_its_keys_and_is_named(keys: FileVault) -> None:
     ]
     assert shown["ship_to_name"] == "张三"
     assert withheld == {Sensitivity.HEALTH}
-    assert vault.reveal(vault.body(CUSTOMER, "cus_1", keys), "cus_1", keys, treat)[1] == set()
+    assert grant.reveal(vault.body(CUSTOMER, "cus_1", keys), "cus_1", keys, treat)[1] == set()
 
 
 def test_revealing_leaves_the_body_as_it_was(keys: FileVault) -> None:
     """One body serves many endpoints."""
     body = vault.body(ORDER, "ord_1", keys)
     copy = msgspec.json.decode(msgspec.json.encode(body))
-    vault.reveal(body, "ord_1", keys, lambda _: vault.DROP)
+    grant.reveal(body, "ord_1", keys, lambda _: grant.DROP)
     assert body == copy
 
 
 def test_unknown_treatment_reveals_nothing(keys: FileVault) -> None:
     """A grant that this version does not know is an error, not a clear text."""
     with pytest.raises(ValueError, match="no such treatment"):
-        vault.reveal(vault.body(ORDER, "ord_1", keys), "ord_1", keys, lambda _: "token")
+        grant.reveal(vault.body(ORDER, "ord_1", keys), "ord_1", keys, lambda _: "token")
 
 
 def test_event_opens_each_record_with_its_own_id(keys: FileVault) -> None:
@@ -233,7 +233,7 @@ def test_event_opens_each_record_with_its_own_id(keys: FileVault) -> None:
             "changed": ["payment"],
         },
     }
-    shown, withheld = vault.reveal_event(event, keys, clear)
+    shown, withheld = grant.reveal_event(event, keys, clear)
     assert shown["data"]["order"]["ship_to"]["line"] == "文三路1号"
     assert shown["data"]["customer"]["contacts"][0]["value"] == "+8613800138000"
     assert shown["data"]["others"][0]["name"] == "张三"
@@ -245,14 +245,14 @@ def test_record_swapped_under_another_id_in_an_event_is_tampered(keys: FileVault
     """The enclosing record's id is part of the seal."""
     event = {"id": "evt_1", "data": {"customer": {**vault.body(CUSTOMER, "cus_1", keys), "id": "cus_2"}}}
     with pytest.raises(Tampered):
-        vault.reveal_event(event, keys, clear)
+        grant.reveal_event(event, keys, clear)
 
 
 def test_partners_own_sealed_key_is_not_taken_for_a_token(keys: FileVault) -> None:
     """A feed cannot plant something in public attributes that every reader would choke on."""
     body = vault.body(customer.Customer(attrs={"$sealed": "k1.contact.AAAA", "a": "b"}), "cus_1", keys)
     assert body["attrs"] == {"_$sealed": "k1.contact.AAAA", "a": "b"}
-    assert vault.reveal(body, "cus_1", keys, clear)[0]["attrs"] == body["attrs"]
+    assert grant.reveal(body, "cus_1", keys, clear)[0]["attrs"] == body["attrs"]
 
 
 @pytest.mark.parametrize("record", ALL, ids=lambda record: record.__name__)
@@ -330,9 +330,9 @@ def test_sealed_lists_and_maps_keep_their_shape(keys: FileVault) -> None:
     )
     body = vault.body(record, "str_1", keys)
     assert [path for path, _ in tokens(body)] == ["names", "names", "marked", "answers.allergy", "nested.secret"]
-    opened, _ = vault.reveal(body, "str_1", keys, clear)
+    opened, _ = grant.reveal(body, "str_1", keys, clear)
     assert msgspec.convert(opened, Strange) == msgspec.structs.replace(record, id="str_1")
-    shown, withheld = vault.reveal(body, "str_1", keys, lambda _: vault.DROP)
+    shown, withheld = grant.reveal(body, "str_1", keys, lambda _: grant.DROP)
     assert shown == {"id": "str_1", "names": [], "marked": [], "answers": {"none": None}, "nested": [[{}, {}], []]}
     assert withheld == {Sensitivity.IDENTITY, Sensitivity.HEALTH}
 
@@ -370,7 +370,7 @@ def test_any_text_survives_sealing(name: str, key: str) -> None:
     """Also as the key of a map."""
     record = Strange(names=(name,), answers={key: name})
     body = vault.body(record, "str_1", SHARED)
-    assert msgspec.convert(vault.reveal(body, "str_1", SHARED, clear)[0], Strange).names == (name,)
+    assert msgspec.convert(grant.reveal(body, "str_1", SHARED, clear)[0], Strange).names == (name,)
 
 
 class _Plain:
