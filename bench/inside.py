@@ -10,10 +10,10 @@ from bench import made
 from gateway import app, configure, processes, settings
 from gateway.connector import Request
 from gateway.destination import Endpoint
+from gateway.destinations.address import Vetter
+from gateway.destinations.webhook import Poster
 from gateway.model.lane import Lane
-from gateway.pipeline.address import Vetter
 from gateway.pipeline.deliver import Deliverer
-from gateway.pipeline.post import Poster
 from gateway.pipeline.project import Projector, Reader
 from gateway.pipeline.receive import Gate, Receiver, RejectLog
 from gateway.pipeline.route import Router

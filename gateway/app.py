@@ -18,11 +18,11 @@ from gateway import breaker, configure, limiter, settings, supervisor
 from gateway.breakers.memory import MemoryBreakers
 from gateway.clock import Clock, SystemClock
 from gateway.connector import Account, Tools
+from gateway.destinations import sign
 from gateway.errors import ConfigError
 from gateway.journals.sqlite import open_journal
 from gateway.limiters.memory import MemoryLimiter
 from gateway.meters import Meters
-from gateway.pipeline import sign
 from gateway.pipeline.accounts import Accounts
 from gateway.pipeline.partner import Caller, Tokens
 from gateway.processes import Door, Ground, Worker

@@ -13,11 +13,12 @@ import mappings
 from gateway import limiter, mapping, settings
 from gateway.connector import Account, Card, Connector, Tools
 from gateway.destination import Endpoint
+from gateway.destinations import sign
 from gateway.errors import ConfigError
 from gateway.model.lane import Lane
 from gateway.model.secret import MASK, Secret
 from gateway.model.values import Sensitivity
-from gateway.pipeline import retry, sign
+from gateway.pipeline import retry
 from gateway.pipeline.accounts import Opened
 from gateway.vault import Vault
 

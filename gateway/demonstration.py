@@ -27,7 +27,7 @@ from rich.text import Text
 
 from connectors.simulators import SIMULATORS
 from connectors.wecom import fake as wecom
-from gateway.pipeline import sign
+from gateway.destinations import sign
 
 # A partner's API and its callbacks must tell of the same people.
 _SEED = 11

@@ -11,10 +11,10 @@ from gateway import app, configure, settings
 from gateway.clock import SECOND
 from gateway.connector import Can, Connector
 from gateway.destination import Endpoint
+from gateway.destinations import sign
+from gateway.destinations.address import Unfit, Vetter
 from gateway.errors import ConfigError, GatewayError, PartnerDenied, PartnerDown, PartnerQuota
 from gateway.model.event import TYPES
-from gateway.pipeline import sign
-from gateway.pipeline.address import Unfit, Vetter
 from gateway.pipeline.route import matches
 from gateway.processes import Ground
 

@@ -18,6 +18,8 @@ from gateway.api import ops
 from gateway.clock import SECOND, Clock, new_id
 from gateway.connector import Can, Inbound, Reply, Request
 from gateway.destination import Endpoint
+from gateway.destinations.address import Vetter
+from gateway.destinations.webhook import Poster
 from gateway.doors.bridge import App
 from gateway.doors.files import FilesDoor, Watched
 from gateway.doors.http import HttpDoor
@@ -26,10 +28,8 @@ from gateway.errors import ConfigError, GatewayError, JournalError, StoreError
 from gateway.meters import Meters
 from gateway.model.lane import Lane
 from gateway.pipeline.accounts import Accounts, Opened
-from gateway.pipeline.address import Vetter
 from gateway.pipeline.deliver import Deliverer
 from gateway.pipeline.partner import Tokens
-from gateway.pipeline.post import Poster
 from gateway.pipeline.project import Projector, Reader
 from gateway.pipeline.pull import Errands, Pulls
 from gateway.pipeline.receive import Gate, Receiver, RejectLog

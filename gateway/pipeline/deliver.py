@@ -11,11 +11,12 @@ import structlog
 from gateway import store
 from gateway.clock import SECOND, Clock, new_id
 from gateway.destination import Endpoint, Tried
+from gateway.destinations import sign
+from gateway.destinations.webhook import Poster
 from gateway.errors import GatewayError, StoreError
 from gateway.meters import Meters
 from gateway.model.mac import Mac
-from gateway.pipeline import retry, sign
-from gateway.pipeline.post import Poster
+from gateway.pipeline import retry
 from gateway.pipeline.render import Renderer
 from gateway.store import DeliveryState
 from gateway.vault import Vault

@@ -11,9 +11,9 @@ import pytest
 
 from connectors.registry import CARDS
 from gateway import configure, diagnosis, settings
+from gateway.destinations import sign
 from gateway.model.mac import Mac
 from gateway.model.secret import Secret
-from gateway.pipeline import sign
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(

@@ -8,8 +8,8 @@ import pytest
 
 from gateway.clock import SystemClock
 from gateway.destination import Endpoint
-from gateway.pipeline.address import Vetter
-from gateway.pipeline.post import Poster
+from gateway.destinations.address import Vetter
+from gateway.destinations.webhook import Poster
 
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 OK = b"HTTP/1.1 200 OK\r\n"

@@ -52,7 +52,7 @@ HOMES: dict[str, tuple[frozenset[str], str]] = {
         "counting; joining what processes counted; reading it back as a scraper would",
     ),
     "pyreqwest": (
-        frozenset({"gateway/pipeline/post.py", "gateway/app.py"}),
+        frozenset({"gateway/destinations/webhook.py", "gateway/app.py"}),
         "posting webhooks; the transport beneath httpx for partner calls",
     ),
     "python_calamine": (frozenset({"connectors/feed/sheets.py"}), "XLSX"),

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gateway.clock import TurnedClock
-from gateway.pipeline.address import Unfit, Vetted, Vetter, special
+from gateway.destinations.address import Unfit, Vetted, Vetter, special
 
 SPECIAL = [
     "0.0.0.0", "10.0.0.1", "100.64.0.1", "100.127.255.254", "127.0.0.1", "127.8.8.8", "169.254.169.254", "172.16.0.1",

@@ -8,11 +8,11 @@ import pytest
 
 from gateway.clock import SystemClock
 from gateway.destination import Endpoint, Tried
+from gateway.destinations.webhook import Poster
 from gateway.meters import Meters
 from gateway.model.secret import Secret
 from gateway.model.values import Sensitivity
 from gateway.pipeline.deliver import Deliverer
-from gateway.pipeline.post import Poster
 from gateway.pipeline.route import Router
 from gateway.store import Batch, DeliveryState, EventRow
 from gateway.stores.sqlite import open_store

@@ -8,7 +8,7 @@ from pyreqwest.exceptions import ConnectError, PyreqwestError, RequestTimeoutErr
 from pyreqwest.response import BaseResponse
 
 from gateway.destination import Endpoint, Tried
-from gateway.pipeline.address import Unfit, Vetted, Vetter
+from gateway.destinations.address import Unfit, Vetted, Vetter
 
 RESPONSE_KEPT = 2048
 """Bytes of an answer that are kept; no more than a few times that is ever read."""
