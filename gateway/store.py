@@ -501,7 +501,11 @@ class Store(Protocol):
         ...
 
     async def bodies(self, table: str, *, after: str = "", limit: int = 200) -> Sequence[tuple[str, bytes]]:
-        """Sealed bodies of one table of ``SEALED_TABLES`` by a key that orders them: what sealing anew walks. Keys are opaque text."""
+        """Sealed bodies of one table of ``SEALED_TABLES`` by a key that orders them: what sealing anew walks; empty ones are left out.
+
+        A key is text and names what its body was sealed under: ``<customer>/<hex of key>`` for edges, ``<account>/<topic>/<hex of hash>`` for
+        errands, ``<delivery>/<at>/<id>`` for attempts, ``<record>/<number>`` for superseded, else the row's id or name. Tokens are bytes of text.
+        """
         ...
 
     async def rebody(self, table: str, bodies: Sequence[tuple[str, bytes, bytes]]) -> int:
