@@ -6,6 +6,7 @@ The data of a snapshot (topics ``trade`` and ``refund``) is TOP's own object wit
 ``cases``         the refund cases: as read, then as lines tell of them (``refund_id``, ``oid``, ``status``)
 ``as_of``         the newest ``modified`` of the trade and its cases
 ``parcels``       ``{invoice_no, logistics_company}``, each number once
+``payment_state`` what ``payment`` says, which most other decisions ask for (``trade`` only)
 """
 
 from collections.abc import Mapping, Sequence
@@ -70,14 +71,17 @@ def read_json(payload: bytes) -> Any:
 
 
 def texts(value: Any) -> Any:
-    """``value`` with whole numbers as text; true, false and null stay."""
-    if isinstance(value, str) or value is None or value is True or value is False:
+    """``value`` with whole numbers as text; true, false and null stay. What was just decoded is changed where it stands: nearly all of it is
+    text already."""
+    kind = type(value)
+    if kind is dict:
+        for key, item in value.items():
+            if type(item) is not str:
+                value[key] = texts(item)
         return value
-    if isinstance(value, dict):
-        return {key: texts(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [texts(item) for item in value]
-    return str(value)
+    if kind is list:
+        return [item if type(item) is str else texts(item) for item in value]
+    return value if kind is str or kind is bool or value is None else str(value)
 
 
 def trade_data(payload: bytes, *, zoned: bool = False) -> Data:
@@ -89,7 +93,7 @@ def trade_data(payload: bytes, *, zoned: bool = False) -> Data:
     tid = text(trade, "tid_str") or text(trade, "tid")
     if not tid:
         raise PayloadError("a trade without tid")
-    return {
+    data = {
         **(_zoned(trade) if zoned else trade),
         "tid": tid,
         "orders": {"order": lines},
@@ -97,6 +101,8 @@ def trade_data(payload: bytes, *, zoned: bool = False) -> Data:
         "parcels": _parcels(lines),
         "as_of": newest(trade, refunds) + ("+08:00" if zoned else ""),
     }
+    data["payment_state"] = _payment(data)
+    return data
 
 
 def refund_data(payload: bytes, *, zoned: bool = False) -> Data:
@@ -144,12 +150,9 @@ def _zoned(data: Data) -> Data:
 
 def _parcels(lines: Sequence[Data]) -> list[Data]:
     parcels = {
-        text(line, "invoice_no"): {
-            "invoice_no": text(line, "invoice_no"),
-            "logistics_company": text(line, "logistics_company"),
-        }
+        number: {"invoice_no": number, "logistics_company": text(line, "logistics_company")}
         for line in lines
-        if text(line, "invoice_no")
+        if (number := text(line, "invoice_no"))
     }
     return list(parcels.values())
 
@@ -173,7 +176,11 @@ def _object(value: Any) -> Data:
 def _objects(value: Any) -> list[Data]:
     if value is None or value == "":
         return []
-    return [_object(item) for item in (value if isinstance(value, list) else [value])]
+    items = value if isinstance(value, list) else [value]
+    for item in items:
+        if type(item) is not dict:
+            raise PayloadError("not a JSON object")
+    return items
 
 
 # ------------------------------------------------------------------ decisions: the card's ``calls``
@@ -185,6 +192,10 @@ def lifecycle_key(data: Data, _context: object = None) -> str:
 
 def payment(data: Data, _context: object = None) -> str:
     """The payment axis. ``TRADE_CLOSED`` after a payment is a full refund, before one nothing ever moved."""
+    return text(data, "payment_state") or _payment(data)
+
+
+def _payment(data: Data) -> str:
     status = text(data, "status")
     if status in CLOSED:
         return "refunded" if _was_paid(data) else "voided"
@@ -194,10 +205,11 @@ def payment(data: Data, _context: object = None) -> str:
         return "unknown"
     if not _paid(data):
         return "partially_paid" if _deposit_only(data) else "unpaid"
-    refunded = [line for line in lines_of(data) if text(line, "refund_status") == "SUCCESS"]
-    if not refunded and not any(text(case, "status") == "SUCCESS" for case in data.get("cases", [])):
+    lines = lines_of(data)
+    refunded = [line for line in lines if line.get("refund_status") == "SUCCESS"]
+    if not refunded and not [case for case in data.get("cases", ()) if case.get("status") == "SUCCESS"]:
         return "paid"
-    return "refunded" if refunded and _all_lines_closed(data) else "partially_refunded"
+    return "refunded" if refunded and all(map(_came_back, lines)) else "partially_refunded"
 
 
 def fulfilment(data: Data, _context: object = None) -> str:
@@ -216,13 +228,16 @@ def fulfilment(data: Data, _context: object = None) -> str:
 
 def case_in_charge(data: Data, _context: object = None) -> str:
     """The refund status that the aftersale axis stands for: an unknown one before all, so that a person looks, else the most urgent."""
-    told = {text(case, "oid") for case in data.get("cases", [])}
-    states = [text(case, "status") for case in data.get("cases", [])]
+    cases = data.get("cases", ())
+    told = {text(case, "oid") for case in cases}
+    found = {text(case, "status") for case in cases}
     # A line's own refund_status counts where no case tells of it.
-    states += [text(line, "refund_status") for line in lines_of(data) if text(line, "oid") not in told]
-    found = {state for state in states if state not in _NO_REFUND}
+    found.update([text(line, "refund_status") for line in lines_of(data) if text(line, "oid") not in told])
+    found.difference_update(_NO_REFUND)
+    if not found:
+        return "NO_REFUND"
     unknown = sorted(found.difference(_URGENCY))
-    return next((state for state in (*unknown, *_URGENCY) if state in found), "NO_REFUND")
+    return next(state for state in (*unknown, *_URGENCY) if state in found)
 
 
 def completed_time(data: Data, _context: object = None) -> str | UnsetType:
@@ -266,11 +281,12 @@ def refunded(data: Data, _context: object = None) -> str | UnsetType:
     state = payment(data)
     if state == "unknown":
         return UNSET
+    settled = [case for case in data.get("cases", ()) if case.get("status") == "SUCCESS"]
+    if not settled:
+        return paid(data) if state == "refunded" else "0.00"
     lines = {text(line, "oid"): line for line in lines_of(data)}
     total = Decimal(0)
-    for case in data.get("cases", []):
-        if text(case, "status") != "SUCCESS":
-            continue
+    for case in settled:
         amount = _decimal(text(case, "refund_fee"))
         if amount is None:
             amount = _whole_line(lines.get(text(case, "oid"), {}))
@@ -298,14 +314,14 @@ def _deposit_only(data: Data) -> bool:
     return text(data, "step_trade_status") == "FRONT_PAID_FINAL_NOPAID"
 
 
-def _all_lines_closed(data: Data) -> bool:
-    return all(text(line, "status") in CLOSED and text(line, "refund_status") == "SUCCESS" for line in lines_of(data))
+def _came_back(line: Data) -> bool:
+    return text(line, "status") in CLOSED and line.get("refund_status") == "SUCCESS"
 
 
 def _returned(data: Data) -> str:
     back = {
         text(case, "oid")
-        for case in data.get("cases", [])
+        for case in data.get("cases", ())
         if text(case, "status") == "SUCCESS" and text(case, "has_good_return") == "true"
     }
     if not back:

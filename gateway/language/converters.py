@@ -161,6 +161,9 @@ def quantity(raw: Any, unit: str = "") -> Quantity:
     """A number with an optional unit behind it (``1.5kg``, ``2 盒``); ``unit`` from elsewhere wins."""
     if type(raw) is int:
         return Quantity(value=text(raw), unit=unit)
+    # "2", nearly always.
+    if type(raw) is str and raw.isdecimal() and raw.isascii() and len(raw) <= 15:
+        return Quantity(value=raw.lstrip("0") or "0", unit=unit)
     found = _MEASURE.fullmatch(raw.strip()) if isinstance(raw, str) else None
     if not found:
         raise Refusal(_not("a quantity", raw))

@@ -132,12 +132,15 @@ def _reader_with_run(walk: paths.Walk, key: str | None, step: Step, *, tail: Tai
 
 def _reader_of_many(sources: Sequence[Source], step: Step, tail: Tail, place: str, *, noted: bool) -> Read:
     apply, needs_run = step
-    looks = [(source.walk, source.read) for source in sources]
+    looks = tuple(sources)
 
     def read(data: Any, run: Run) -> Any:
         best: Any = UNSET
-        for walk, look in looks:
-            raw = value = walk(data) if walk else look(data, run)
+        for look, walk, key in looks:
+            if key is not None and type(data) is dict:
+                raw = value = data.get(key, UNSET)
+            else:
+                raw = value = walk(data) if walk else look(data, run)
             if value is not UNSET and value is not None and (type(value) is not str or value):
                 try:
                     value = apply(value, run) if needs_run else apply(value)
