@@ -12,7 +12,9 @@ from itertools import chain
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy import bindparam
 from sqlalchemy.dialects import sqlite
+from sqlalchemy.types import TypeEngine
 
 MOST = 128
 """Rows or keys in one statement."""
@@ -84,6 +86,18 @@ class Form:
         for part in _padded(items) if self._pads else _split(items):
             group = part if self._pads else chain.from_iterable(part)
             yield self.sql(len(part)), (*lead, *group, *trail)
+
+
+def given(**columns: type[TypeEngine[Any]]) -> sa.CTE:
+    """The rows of ``Form.run`` as a table."""
+    names = [sa.column(name, kind) for name, kind in columns.items()]
+    row = tuple(bindparam(f"{name}_", type_=kind()) for name, kind in columns.items())
+    return sa.values(*names, name="given").data([row]).cte("given")
+
+
+def same(table: sa.FromClause, rows: sa.CTE, *names: str) -> sa.ColumnElement[bool]:
+    """Where ``table`` has what a row of ``given`` says."""
+    return sa.and_(*(table.c[name] == rows.c[name] for name in names))
 
 
 def _split(items: Sequence[Any]) -> Iterator[Sequence[Any]]:

@@ -1,11 +1,13 @@
 """What a person, a metric or a purge asks for. Not in a worker's way: reads run on the desk's connection, purges in small steps."""
 
+from enum import Enum
 from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import bindparam
 
+from gateway.store import OPEN, DeliveryState
 from gateway.stores import shapes, tables
 from gateway.stores.forms import Form
 from gateway.stores.shapes import Shape
@@ -14,6 +16,11 @@ from gateway.stores.tables import word
 _records, _events, _deliveries = tables.records, tables.events, tables.deliveries
 _most: sa.BindParameter[int] = bindparam("most")
 _open = _deliveries.c.state.in_([word("due"), word("leased"), word("waiting")])
+
+
+def _plain(column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+    """The column as a value that no index holds: an endpoint has very many deliveries, an event has few."""
+    return column.concat(sa.literal_column("''"))
 
 
 def _page(shape: Shape[Any], column: sa.ColumnElement[Any], *conditions: sa.ColumnElement[bool]) -> Form:
@@ -47,27 +54,101 @@ candidates = Form(
 )
 events = _page(shapes.event, _events.c.number)
 events_of = _page(shapes.event, _events.c.number, _events.c.subject == bindparam("of"))
+events_by_id = Form(sa.select(*shapes.event.columns).where(_events.c.id.in_(bindparam("keys", expanding=True))))
+next_number = Form(sa.select(sa.func.min(_events.c.number)).where(_events.c.number > bindparam("after")))
+# All of it stands in the index of times.
+first_between = Form(
+    sa.select(sa.func.min(_events.c.number)).where(
+        _events.c.at >= bindparam("since"), _events.c.at < bindparam("until")
+    )
+)
+_SPANS = {
+    "since": _events.c.at >= bindparam("since"),
+    "until": _events.c.at < bindparam("until"),
+    "of": _events.c.subject == bindparam("of"),
+    "whose": _events.c.account == bindparam("whose"),
+}
+_types = _events.c.type.in_(bindparam("keys", expanding=True))
+
+
+@cache
+def span(*names: str, types: bool) -> Form:
+    """Events by number up to ``end``, under the conditions that are named."""
+    conditions = [_SPANS[name] for name in names] + [_types] * types
+    if "of" not in names:
+        # Bounded by number, the walk is short whatever the other conditions leave of it.
+        conditions.append(_events.c.number <= bindparam("end"))
+    return _page(shapes.event, _events.c.number, *conditions)
+
+
 attempts = Form(
     sa.select(*shapes.attempt.columns)
     .where(tables.attempts.c.delivery == bindparam("of"))
     .order_by(tables.attempts.c.at, tables.attempts.c.id)
 )
+sent = Form(
+    sa.select(*shapes.delivery.columns).where(
+        _deliveries.c.event.in_(bindparam("keys", expanding=True)), _plain(_deliveries.c.endpoint) == bindparam("to")
+    )
+)
+known = Form(sa.select(*shapes.delivery.columns).where(_deliveries.c.id.in_(bindparam("keys", expanding=True))))
+superseded = Form(
+    sa.select(*shapes.superseded.columns)
+    .where(tables.superseded.c.record == bindparam("of"))
+    .order_by(tables.superseded.c.number.desc())
+    .limit(_most)
+)
+rejects = _page(shapes.reject, tables.rejects.c.id)
+rejects_of = _page(shapes.reject, tables.rejects.c.id, tables.rejects.c.account == bindparam("whose"))
+record = Form(sa.select(*shapes.row.columns).where(_records.c.id == bindparam("of")))
+records_of = Form(
+    sa.select(*shapes.row.columns)
+    .where(_records.c.customer == bindparam("of"), _records.c.id != bindparam("of"))
+    .order_by(_records.c.kind, _records.c.id)
+)
 dead_letters = _page(shapes.dead_letter, tables.dead_letters.c.id, tables.dead_letters.c.state == bindparam("in_state"))
 
 
+class Group(Enum):
+    """Of which states a listing is: each has an index of its own."""
+
+    DONE = "done"
+    OPEN = "open"
+    ENDED = "ended"
+
+
+_GROUPS = {DeliveryState.DONE: Group.DONE, **dict.fromkeys(OPEN, Group.OPEN)}
+
+
+def group_of(state: DeliveryState | None) -> Group | None:
+    """None where any state is meant."""
+    return None if state is None else _GROUPS.get(state, Group.ENDED)
+
+
 @cache
-def deliveries(*, done: bool | None, endpoint: bool, event: bool) -> Form:
-    """By id, as many conditions as are asked for. ``done`` None is any state, False any single one but done."""
+def deliveries(group: Group | None, *, endpoint: bool) -> Form:
+    """By id, of one state of ``group``, of one endpoint, or of both."""
     conditions: list[sa.ColumnElement[bool]] = []
-    if done is not None:
+    if group is not None:
         conditions.append(_deliveries.c.state == bindparam("in_state"))
-    if done is False:
-        conditions.append(tables.undone(_deliveries))
     if endpoint:
         conditions.append(_deliveries.c.endpoint == bindparam("to"))
-    if event:
-        conditions.append(_deliveries.c.event == bindparam("of"))
+    if group is Group.ENDED and endpoint:
+        conditions.append(tables.ended(_deliveries))
+    elif group in (Group.ENDED, Group.OPEN):
+        conditions.append(tables.undone(_deliveries))
     return _page(shapes.delivery, _deliveries.c.id, *conditions)
+
+
+@cache
+def deliveries_of(*, state: bool, endpoint: bool) -> Form:
+    """One event's, by id: few, so that every other condition is met by looking at them."""
+    conditions = [_deliveries.c.event == bindparam("of")]
+    if state:
+        conditions.append(_plain(_deliveries.c.state) == bindparam("in_state"))
+    if endpoint:
+        conditions.append(_plain(_deliveries.c.endpoint) == bindparam("to"))
+    return _page(shapes.delivery, _plain(_deliveries.c.id), *conditions)
 
 
 # ---------------------------------------------------------------------- counts

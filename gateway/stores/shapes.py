@@ -67,5 +67,7 @@ delivery = Shape(store.Delivery, tables.deliveries, enums={"state": store.Delive
 attempt = Shape(store.Attempt, tables.attempts)
 dead_letter = Shape(store.DeadLetter, tables.dead_letters)
 reject = Shape(store.Reject, tables.rejects)
+booked = Shape(store.Booked, tables.booked, flags=("paused",))
+health = Shape(store.Health, tables.health)
 errand = Shape(store.Errand, tables.errands)
 pull = Shape(store.PullState, tables.pulls)

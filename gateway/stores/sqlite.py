@@ -17,6 +17,7 @@ from gateway.model.lane import Lane
 from gateway.store import (
     Attempt,
     Batch,
+    Booked,
     Candidate,
     Claimed,
     DeadLetter,
@@ -26,21 +27,27 @@ from gateway.store import (
     Errand,
     EventRow,
     Found,
+    Health,
     Merge,
     PullState,
     Reject,
     Result,
     Row,
+    Span,
+    Superseded,
     Wants,
 )
 from gateway.stores import (
     inquiries,
     migrations,
+    sealed,
     shapes,
     sqlite_connection,
     sqlite_deliver,
+    sqlite_endpoints,
     sqlite_project,
     sqlite_purge,
+    sqlite_span,
     statements,
 )
 from gateway.stores.forms import Form, Rows
@@ -114,16 +121,19 @@ class SqliteStore:
 
     async def release(self, *, now: int) -> int:
         """See ``Store.release``."""
-        alone = await self._desk.run(sqlite_deliver.stranded)
+        alone, left = await self._desk.run(sqlite_deliver.strays)
+        for endpoint, cause in left:
+            await self._stop(endpoint, DeliveryState.DISABLED, cause)
         return await self._writer.run(partial(sqlite_deliver.release, alone=alone, now=now))
 
     async def disable(self, endpoint: str, *, cause: str, now: int) -> int:
-        """See ``Store.disable``."""
-        return await self._writer.run(partial(sqlite_deliver.disable, endpoint=endpoint, cause=cause, now=now))
+        """See ``Store.disable``. What a crash leaves of it, the next ``release`` does."""
+        await self._writer.run(partial(sqlite_endpoints.disable, endpoint=endpoint, cause=cause, now=now))
+        return await self._stop(endpoint, DeliveryState.DISABLED, cause)
 
     async def enable(self, endpoint: str, *, now: int) -> None:  # noqa: ARG002 - the promise has it; here nothing is dated
         """See ``Store.enable``."""
-        await self._writer.run(partial(sqlite_deliver.enable, endpoint=endpoint))
+        await self._writer.run(partial(sqlite_endpoints.enable, endpoint=endpoint))
 
     async def disabled(self) -> dict[str, str]:
         """See ``Store.disabled``."""
@@ -205,11 +215,10 @@ class SqliteStore:
     ) -> Sequence[Delivery]:
         """See ``Store.deliveries``."""
         asked = {"in_state": state.value if state else None, "to": endpoint, "of": event}
-        form = inquiries.deliveries(
-            done=None if state is None else state is DeliveryState.DONE,
-            endpoint=endpoint is not None,
-            event=event is not None,
-        )
+        if event is not None:
+            form = inquiries.deliveries_of(state=state is not None, endpoint=endpoint is not None)
+        else:
+            form = inquiries.deliveries(inquiries.group_of(state), endpoint=endpoint is not None)
         given = {name: value for name, value in asked.items() if value is not None}
         return await self._listed(shapes.delivery, form, most=limit, after=after, **given)
 
@@ -220,6 +229,79 @@ class SqliteStore:
     async def revive(self, deliveries: Sequence[str], *, now: int) -> int:
         """See ``Store.revive``."""
         return await self._writer.run(partial(sqlite_deliver.revive, deliveries=deliveries, now=now))
+
+    # ------------------------------------------------------------------ replay
+    async def span(self, span: Span, *, after: int = 0, limit: int = 1000) -> Sequence[EventRow]:
+        """See ``Store.span``. In steps of ``sqlite_span.STEP`` events, so that other listings get their turn between."""
+        if span.ids:
+            return await self._desk.run(partial(sqlite_span.by_id, span=span, after=after, limit=limit))
+        if span.subject is not None:
+            return await self._desk.run(partial(sqlite_span.of_subject, span=span, after=after, limit=limit))
+        place: int | None = after or await self._desk.run(partial(sqlite_span.start, span=span))
+        found: list[EventRow] = []
+        while place is not None and len(found) < limit:
+            job = partial(sqlite_span.step, span=span, after=place, limit=limit - len(found))
+            some, place = await self._desk.run(job)
+            found += some
+        return found
+
+    async def sent(self, events: Sequence[str], endpoint: str) -> dict[str, Delivery]:
+        """See ``Store.sent``."""
+        rows = await self._desk.run(lambda connection: inquiries.sent.run(connection, events, to=endpoint))
+        return {one.event: one for one in shapes.delivery.unpack_all(rows)}
+
+    async def rejects(self, *, account: str | None = None, limit: int = 100, after: str = "") -> Sequence[Reject]:
+        """See ``Store.rejects``."""
+        if account is None:
+            return await self._listed(shapes.reject, inquiries.rejects, most=limit, after=after)
+        return await self._listed(shapes.reject, inquiries.rejects_of, most=limit, after=after, whose=account)
+
+    async def superseded(self, record: str, *, limit: int = 100) -> Sequence[Superseded]:
+        """See ``Store.superseded``."""
+        return await self._listed(shapes.superseded, inquiries.superseded, of=record, most=limit)
+
+    # ------------------------------------------------------------------ endpoints
+    async def booked(self) -> Sequence[Booked]:
+        """See ``Store.booked``."""
+        rows = await self._reader.run(statements.booked.run)
+        return shapes.booked.unpack_all(rows)
+
+    async def book(self, entry: Booked, *, before: int) -> None:
+        """See ``Store.book``."""
+        await self._writer.run(partial(sqlite_endpoints.book, entry=entry, before=before))
+
+    async def unbook(self, endpoint: str, *, before: int) -> None:
+        """See ``Store.unbook``. Open deliveries that a crash leaves have nowhere to go, and whoever claims one cancels it."""
+        await self._writer.run(partial(sqlite_endpoints.unbook, endpoint=endpoint, before=before))
+        await self._stop(endpoint, DeliveryState.CANCELLED, "endpoint removed")
+
+    async def health(self) -> dict[str, Health]:
+        """See ``Store.health``."""
+        rows = await self._reader.run(statements.health.run)
+        return {one.endpoint: one for one in shapes.health.unpack_all(rows)}
+
+    async def note(self, health: Sequence[Health]) -> None:
+        """See ``Store.note``."""
+        await self._writer.run(partial(sqlite_endpoints.note, health=health))
+
+    # ------------------------------------------------------------------ erasing and sealing anew
+    async def records_of(self, customer: str) -> Sequence[Row]:
+        """See ``Store.records_of``."""
+        rows = await self._desk.run(partial(_records_of, customer=customer))
+        return shapes.row.unpack_all(rows)
+
+    async def bodies(self, table: str, *, after: str = "", limit: int = 200) -> Sequence[tuple[str, bytes]]:
+        """See ``Store.bodies``."""
+        walk = sealed.walks[table]
+        given = walk.after(after)
+        rows = await self._desk.run(lambda connection: walk.page.run(connection, most=limit, **given))
+        return [walk.read(row) for row in rows]
+
+    async def rebody(self, table: str, bodies: Sequence[tuple[str, bytes, bytes]]) -> int:
+        """See ``Store.rebody``."""
+        walk = sealed.walks[table]
+        given = [walk.given(key, old, new) for key, old, new in bodies]
+        return await self._writer.run(partial(_rebody, form=walk.put, given=given))
 
     async def counts(self) -> dict[str, Any]:
         """See ``Store.counts``."""
@@ -245,6 +327,13 @@ class SqliteStore:
         for line in (self._desk, self._reader, self._writer):
             await line.close()
 
+    async def _stop(self, endpoint: str, to: DeliveryState, cause: str) -> int:
+        stopped, more = 0, True
+        while more:
+            some, more = await self._writer.run(partial(sqlite_endpoints.stop, endpoint=endpoint, to=to, cause=cause))
+            stopped += some
+        return stopped
+
     async def _listed(self, shape: Shape[Any], form: Form, **values: Any) -> Sequence[Any]:
         return await self._desk.run(lambda connection: shape.unpack_all(form.run(connection, **values)))
 
@@ -256,6 +345,16 @@ def _write(connection: sqlite3.Connection, parts: Sequence[tuple[Form, Rows]]) -
     with transaction(connection):
         for form, rows in parts:
             form.run(connection, rows)
+
+
+def _records_of(connection: sqlite3.Connection, *, customer: str) -> Rows:
+    with snapshot(connection):
+        return inquiries.record.run(connection, of=customer) + inquiries.records_of.run(connection, of=customer)
+
+
+def _rebody(connection: sqlite3.Connection, *, form: Form, given: Rows) -> int:
+    with transaction(connection):
+        return len(form.run(connection, given))
 
 
 def _reject(connection: sqlite3.Connection, rejects: Sequence[Reject], *, keep: int) -> None:

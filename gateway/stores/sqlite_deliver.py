@@ -66,32 +66,20 @@ def _wake(connection: sqlite3.Connection, subjects: Iterable[tuple[str, str | No
     return len(statements.promote.run(connection, waited_for))
 
 
-def stranded(connection: sqlite3.Connection) -> Rows:
-    """Subjects of which something waits and nothing is under way. Reads only, for it passes all that waits."""
-    return statements.stranded.run(connection)
+def strays(connection: sqlite3.Connection) -> tuple[Rows, Rows]:
+    """Subjects of which something waits and nothing is under way; disabled endpoints, with the cause, of which something is queued.
+
+    Reads only, for it passes all that waits.
+    """
+    return statements.stranded.run(connection), statements.half_disabled.run(connection)
 
 
 def release(connection: sqlite3.Connection, alone: Rows, *, now: int) -> int:
-    """See ``Store.release``; ``alone`` is what ``stranded`` found, which is tried again here."""
+    """See ``Store.release``; ``alone`` are subjects that ``strays`` found, which is tried again here."""
     if not alone and not statements.some_expired.run(connection, now=now):
         return 0
     with transaction(connection):
         return statements.expire.change(connection, now=now) + len(statements.promote.run(connection, alone))
-
-
-def disable(connection: sqlite3.Connection, endpoint: str, *, cause: str, now: int) -> int:
-    """See ``Store.disable``."""
-    with transaction(connection):
-        statements.disable.run(connection, [(endpoint, cause, now)])
-        stopped = statements.disable_open.change(connection, name=endpoint, why=cause)
-        count_up(connection, Counter({f"deliveries.{DeliveryState.DISABLED.value}": stopped}))
-    return stopped
-
-
-def enable(connection: sqlite3.Connection, endpoint: str) -> None:
-    """See ``Store.enable``."""
-    with transaction(connection):
-        statements.enable.run(connection, name=endpoint)
 
 
 def revive(connection: sqlite3.Connection, deliveries: Sequence[str], *, now: int) -> int:

@@ -12,7 +12,7 @@ from sqlalchemy import BigInteger, Integer, LargeBinary, Text, bindparam
 from sqlalchemy.dialects.sqlite import Insert, insert
 
 from gateway.stores import shapes, tables
-from gateway.stores.forms import Form
+from gateway.stores.forms import Form, given, same
 from gateway.stores.shapes import Shape
 from gateway.stores.tables import word
 
@@ -32,17 +32,6 @@ def _upsert(shape: Shape[Any], *keys: str, fixed: Sequence[str] = ()) -> Form:
 
 def _among(column: sa.ColumnElement[Any]) -> sa.ColumnElement[bool]:
     return column.in_(bindparam("keys", expanding=True))
-
-
-def _given(**columns: Any) -> sa.CTE:
-    """The rows of ``Form.run`` as a table."""
-    names = [sa.column(name, kind) for name, kind in columns.items()]
-    row = tuple(bindparam(f"{name}_", type_=kind()) for name, kind in columns.items())
-    return sa.values(*names, name="given").data([row]).cte("given")
-
-
-def _same(table: sa.FromClause, given: sa.CTE, *names: str) -> sa.ColumnElement[bool]:
-    return sa.and_(*(table.c[name] == given.c[name] for name in names))
 
 
 def _columns(shape: Shape[Any], of: sa.FromClause | None = None) -> Sequence[sa.ColumnElement[Any]]:
@@ -73,11 +62,11 @@ newest_row = Form(sa.select(sa.func.coalesce(sa.func.max(_records.c.number), 0))
 # Counted by the caller: for a GROUP BY the database would walk the whole index of kinds.
 new_kinds = Form(sa.select(_records.c.kind).where(_records.c.number > bindparam("after")))
 put_edges = _upsert(shapes.edge, "key", "customer")
-_gone = _given(key=LargeBinary, customer=Text)
+_gone = given(key=LargeBinary, customer=Text)
 drop_edges = Form(
     sa.delete(_edges).where(
         _edges.c.key.in_(sa.select(_gone.c.key)),
-        sa.exists().where(_same(_edges, _gone, "key", "customer")),
+        sa.exists().where(same(_edges, _gone, "key", "customer")),
     )
 )
 twice_held = Form(
@@ -88,7 +77,7 @@ twice_held = Form(
     .limit(1)
 )
 
-_moves = _given(loser=Text, survivor=Text)
+_moves = given(loser=Text, survivor=Text)
 move_records = Form(sa.update(_records).values(customer=_moves.c.survivor).where(_records.c.customer == _moves.c.loser))
 
 put_merges = Form(_insert(shapes.merge))
@@ -151,11 +140,11 @@ count_up = Form(
 
 # ---------------------------------------------------------------------- deliveries
 _head, _behind = _deliveries.alias("head"), _deliveries.alias("behind")
-_subjects = _given(endpoint=Text, subject=Text)
-_headed = sa.exists().where(_same(_head, _subjects, "endpoint", "subject"), tables.head(_head))
+_subjects = given(endpoint=Text, subject=Text)
+_headed = sa.exists().where(same(_head, _subjects, "endpoint", "subject"), tables.head(_head))
 _next = (
     sa.select(_behind.c.number)
-    .where(_same(_behind, _subjects, "endpoint", "subject"), tables.waiting(_behind))
+    .where(same(_behind, _subjects, "endpoint", "subject"), tables.waiting(_behind))
     .order_by(_behind.c.number)
     .limit(1)
     .scalar_subquery()
@@ -193,10 +182,10 @@ some_again, claim_again = _claim(tables.again(_deliveries))
 
 events_by_id = Form(sa.select(*_columns(shapes.event)).where(_among(tables.events.c.id)))
 
-_results = _given(id=Text, claim=Text, state=Text, due=BigInteger, tries=Integer, cause=Text)
+_results = given(id=Text, claim=Text, state=Text, due=BigInteger, tries=Integer, cause=Text)
 finish = Form(
     sa.update(_deliveries)
-    .where(_same(_deliveries, _results, "id", "claim"), _deliveries.c.state == word("leased"))
+    .where(same(_deliveries, _results, "id", "claim"), _deliveries.c.state == word("leased"))
     .values(
         state=_results.c.state,
         due=_results.c.due,
@@ -221,18 +210,37 @@ _under_way = sa.exists().where(
 )
 stranded = Form(sa.select(_behind.c.endpoint, _behind.c.subject).distinct().where(tables.waiting(_behind), ~_under_way))
 
-_open = _deliveries.c.state.in_([word("due"), word("leased"), word("waiting")])
 _off = insert(tables.endpoints).values(endpoint=bindparam("name"), cause=bindparam("why"), at=bindparam("since"))
 disable = Form(
     _off.on_conflict_do_update(index_elements=["endpoint"], set_={"cause": _off.excluded.cause, "at": _off.excluded.at})
 )
-disable_open = Form(
-    sa.update(_deliveries)
-    .where(tables.undone(_deliveries), _open, _deliveries.c.endpoint == bindparam("name"))
-    .values(state=word("disabled"), claim=sa.null(), lease=sa.literal_column("0"), cause=bindparam("why"))
+_mine = _deliveries.c.endpoint == bindparam("name")
+
+
+def _stop(*conditions: sa.ColumnElement[bool]) -> Form:
+    stopped = {"state": bindparam("to"), "claim": sa.null(), "lease": sa.literal_column("0"), "cause": bindparam("why")}
+    return Form(sa.update(_deliveries).where(*conditions).values(stopped))
+
+
+stop_queued = _stop(
+    _deliveries.c.number.in_(
+        sa.select(_deliveries.c.number)
+        .where(tables.queued(_deliveries), _mine)
+        .order_by(_deliveries.c.number)
+        .limit(bindparam("most"))
+    )
+)
+# Few are leased at a time, so that they need no index by endpoint.
+stop_leased = _stop(tables.undone(_deliveries), _deliveries.c.state == word("leased"), _mine)
+# Disabled endpoints that have something queued all the same: a step was cut off.
+half_disabled = Form(
+    sa.select(tables.endpoints.c.endpoint, tables.endpoints.c.cause).where(
+        sa.exists().where(tables.queued(_deliveries), _deliveries.c.endpoint == tables.endpoints.c.endpoint)
+    )
 )
 enable = Form(sa.delete(tables.endpoints).where(tables.endpoints.c.endpoint == bindparam("name")))
 
+_open = _deliveries.c.state.in_([word("due"), word("leased"), word("waiting")])
 final_by_id = Form(
     sa.select(_deliveries.c.number, _deliveries.c.endpoint, _deliveries.c.subject, _deliveries.c.state).where(
         _among(_deliveries.c.id), ~_open
@@ -251,6 +259,23 @@ revive = Form(
     )
 )
 
+booked = Form(sa.select(*_columns(shapes.booked)).order_by(tables.booked.c.name))
+_entry = _insert(shapes.booked)
+put_booked = Form(_entry.on_conflict_do_nothing())
+replace_booked = Form(
+    sa.update(tables.booked)
+    .where(tables.booked.c.name == bindparam("of"), tables.booked.c.version == bindparam("before"))
+    .values({column.name: bindparam(column.name) for column in shapes.booked.written if column.name != "name"})
+)
+drop_booked = Form(
+    sa.delete(tables.booked).where(
+        tables.booked.c.name == bindparam("of"), tables.booked.c.version == bindparam("before")
+    )
+)
+health = Form(sa.select(*_columns(shapes.health)))
+note = _upsert(shapes.health, "endpoint")
+forget_health = Form(sa.delete(tables.health).where(tables.health.c.endpoint == bindparam("name")))
+
 # ---------------------------------------------------------------------- errands and pulls
 due_errands = Form(
     sa.select(_errands.c.number, *_columns(shapes.errand))
@@ -261,27 +286,27 @@ due_errands = Form(
 lease_errands = Form(
     sa.update(_errands).where(_among(_errands.c.number)).values(due=bindparam("until"), lease=bindparam("until"))
 )
-_done = _given(account=Text, topic=Text, hash=LargeBinary, asked=Integer)
+_done = given(account=Text, topic=Text, hash=LargeBinary, asked=Integer)
 _answer = _errands.alias("answer")
 # Not "at most": an errand that was forgotten and asked for anew counts from one.
 ask_again = Form(
     sa.update(_errands)
-    .where(_same(_errands, _done, "account", "topic", "hash"), _errands.c.asked != _done.c.asked)
+    .where(same(_errands, _done, "account", "topic", "hash"), _errands.c.asked != _done.c.asked)
     .values(due=bindparam("now"), lease=sa.literal_column("0"), tries=sa.literal_column("0"), cause=sa.null())
 )
 forget_errands = Form(
     sa.delete(_errands).where(
         _errands.c.number.in_(
             sa.select(_answer.c.number).where(
-                _same(_answer, _done, "account", "topic", "hash"), _answer.c.asked == _done.c.asked
+                same(_answer, _done, "account", "topic", "hash"), _answer.c.asked == _done.c.asked
             )
         )
     )
 )
-_later = _given(account=Text, topic=Text, hash=LargeBinary, due=BigInteger, tries=Integer, cause=Text)
+_later = given(account=Text, topic=Text, hash=LargeBinary, due=BigInteger, tries=Integer, cause=Text)
 postpone_errands = Form(
     sa.update(_errands)
-    .where(_same(_errands, _later, "account", "topic", "hash"))
+    .where(same(_errands, _later, "account", "topic", "hash"))
     .values(due=_later.c.due, tries=_later.c.tries, cause=_later.c.cause, lease=sa.literal_column("0"))
 )
 pulls = Form(sa.select(*_columns(shapes.pull)))

@@ -148,6 +148,7 @@ superseded = sa.Table(
     _must("received", Instant),
     _must("body", Blob),
     sa.Index(None, "received"),
+    sa.Index(None, "record", "number"),
 )
 
 # Autoincrement: a number that was purged must not come again, or a reader of the feed would miss what carries it.
@@ -211,6 +212,16 @@ def waiting(of: FromClause) -> ColumnElement[bool]:
     return of.c.state == word("waiting")
 
 
+def queued(of: FromClause) -> ColumnElement[bool]:
+    """Open, and in nobody's hands. What is leased at birth and then done never enters the index of these."""
+    return of.c.state.in_([word("due"), word("waiting")])
+
+
+def ended(of: FromClause) -> ColumnElement[bool]:
+    """Final, and not done: what a person may want to send again."""
+    return of.c.state.in_([word("dead"), word("disabled"), word("cancelled")])
+
+
 def undone(of: FromClause) -> ColumnElement[bool]:
     """Everything but the many that are done."""
     return of.c.state != word("done")
@@ -227,6 +238,8 @@ _partial("undone", undone(deliveries), "state", "id")
 # Unique: the database itself refuses to have two deliveries of one ordered subject under way.
 _partial("head", head(deliveries), "endpoint", "subject", unique=True)
 _partial("waiting", waiting(deliveries), "endpoint", "subject", "number")
+_partial("queued", queued(deliveries), "endpoint", "number")
+_partial("ended", ended(deliveries), "endpoint", "state", "id")
 
 attempts = sa.Table(
     "attempts",
@@ -250,6 +263,30 @@ endpoints = sa.Table(
     sa.Column("endpoint", Text, primary_key=True),
     _must("cause", Text),
     _must("at", Instant),
+)
+
+# What was decided at run time. ``version`` starts with one.
+booked = sa.Table(
+    "booked",
+    metadata,
+    sa.Column("name", Text, primary_key=True),
+    _must("version", Instant),
+    _must("paused", sa.Boolean),
+    _must("updated", Instant),
+    _must("document", Blob),
+    _must("secrets", Blob),
+)
+
+health = sa.Table(
+    "health",
+    metadata,
+    sa.Column("endpoint", Text, primary_key=True),
+    _may("failing_since", Instant),
+    _must("warned", sa.Integer),
+    _must("sequence", Instant),
+    _may("last_ok", Instant),
+    _may("last_failure", Instant),
+    _may("cause", Text),
 )
 
 dead_letters = sa.Table(

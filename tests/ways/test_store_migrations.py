@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
@@ -14,6 +15,7 @@ from alembic.script import ScriptDirectory
 
 from gateway.clock import TurnedClock
 from gateway.errors import StoreError
+from gateway.store import Health
 from gateway.stores import migrations, tables
 from gateway.stores.sqlite import open_store
 
@@ -75,6 +77,56 @@ def test_fresh_store_is_migrated_when_it_is_opened(tmp_path: Path) -> None:
 
     asyncio.run(main())
     assert set(tables.metadata.tables) <= set(schema(path))
+
+
+def test_store_of_the_first_revision_is_brought_up_with_what_it_holds(tmp_path: Path) -> None:
+    """And works on: what was due is claimed, what was late is found by its record, and an endpoint can be stopped."""
+    path = tmp_path / "store.db"
+    clock = TurnedClock()
+    now = clock.now()
+    with closing(sqlite3.connect(path)) as connection:
+        at_first(connection)
+        connection.executescript(
+            f"""
+            INSERT INTO events (id, type, subject, sequence, at, account, entry, unit, body)
+                VALUES ('evt_1', 'order.paid', 'ord_1', 1, {now}, 'shop', 'ent_1', NULL, x'7b7d');
+            INSERT INTO deliveries (id, event, endpoint, subject, due, state, tries, lease, created)
+                VALUES ('dlv_1', 'evt_1', 'crm', 'ord_1', {now}, 'due', 0, 0, {now}),
+                       ('dlv_2', 'evt_1', 'bi', NULL, {now}, 'due', 0, 0, {now}),
+                       ('dlv_3', 'evt_1', 'erp', NULL, {now}, 'dead', 3, 0, {now});
+            INSERT INTO tallies VALUES ('deliveries.dead', 1);
+            INSERT INTO superseded (record, entry, at, received, body) VALUES ('ord_1', 'ent_0', 1, 2, x'7b7d');
+            """
+        )
+
+    async def main() -> None:
+        store = open_store(path, clock=clock)
+        try:
+            assert await store.disable("bi", cause="410", now=now) == 1
+            (held,) = await store.claim(now=now, lease=now + 1, claim="me", limit=9, retries=False)
+            assert held.delivery.id == "dlv_1"
+            assert [one.entry for one in await store.superseded("ord_1")] == ["ent_0"]
+            assert await store.revive(["dlv_3"], now=now) == 1
+            await store.note([Health(endpoint="crm", last_ok=now)])
+            assert set(await store.health()) == {"crm"}
+        finally:
+            await store.close()
+
+    asyncio.run(main())
+    made = tmp_path / "made.db"
+    tables.metadata.create_all(sa.create_engine(f"sqlite:///{made}", poolclass=sa.NullPool))
+    assert schema(path) == schema(made)
+
+
+def at_first(connection: sqlite3.Connection) -> None:
+    """The tables of the first revision, as a gateway of that time left them."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent).replace("%", "%%"))
+    engine = sa.create_engine("sqlite://", creator=lambda: connection, poolclass=sa.StaticPool)
+    with engine.connect() as opened:
+        config.attributes["connection"] = opened
+        command.upgrade(config, "0001")
+        opened.commit()
 
 
 def test_store_of_a_newer_gateway_is_refused(tmp_path: Path) -> None:

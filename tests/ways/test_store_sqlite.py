@@ -17,8 +17,8 @@ import pytest
 
 from gateway.clock import SECOND, TurnedClock
 from gateway.errors import Stale, StoreError
-from gateway.store import Batch, Claimed, DeliveryState, Seen, Store, Wants
-from gateway.stores import inquiries, sqlite_connection, sqlite_purge, statements
+from gateway.store import Batch, Booked, Claimed, DeliveryState, Seen, Span, Store, Wants
+from gateway.stores import inquiries, sealed, sqlite_connection, sqlite_endpoints, sqlite_purge, sqlite_span, statements
 from gateway.stores.forms import MOST, Form
 from gateway.stores.sqlite import SqliteStore, open_store
 from gateway.stores.sqlite_connection import translated
@@ -182,7 +182,7 @@ def test_batch_of_256_costs_less_than_a_third_of_a_statement_per_event(tmp_path:
 
 
 # Small by nature, or bounded by what is kept; everything else must be found by an index.
-WALKS = {"cursors", "endpoints", "pulls", "rejects", "candidates", "tallies"}
+WALKS = {"cursors", "endpoints", "booked", "health", "pulls", "rejects", "candidates", "tallies"}
 
 
 def plans(connection: sqlite3.Connection, form: Form) -> list[str]:
@@ -217,11 +217,17 @@ def test_no_statement_of_a_worker_walks_a_table(tmp_path: Path) -> None:
 def test_no_listing_walks_a_table(tmp_path: Path) -> None:
     """Nor does a purge; counts pass over small indexes only."""
     asyncio.run(open_at(tmp_path).close())
-    listings = [inquiries.deliveries(done=done, endpoint=to, event=of) for done in (None, True, False) for to in (False, True) for of in (False, True)]  # fmt: skip
+    listings = [inquiries.deliveries(group, endpoint=to) for group in (None, *inquiries.Group) for to in (False, True)]
+    of_event = [inquiries.deliveries_of(state=state, endpoint=to) for state in (False, True) for to in (False, True)]
+    spans = [inquiries.span(*names, types=types) for names in (("since", "until"), ("whose",), ("of",), ("since", "of")) for types in (False, True)]  # fmt: skip
+    sealed_walks = [form for walk in sealed.walks.values() for form in (walk.page, walk.put)]
     purges = [form for pair in inquiries.aged for form in pair]
     with closing(sqlite3.connect(place_of(tmp_path))) as connection:
-        for form in (*forms_of(inquiries).values(), *listings, *purges):
+        for form in (*forms_of(inquiries).values(), *listings, *of_event, *spans, *sealed_walks, *purges):
             assert not walks(plans(connection, form)), form.sql(1)
+        # An endpoint has very many deliveries: whoever names events must not be led by it.
+        for form in (inquiries.sent, *of_event):
+            assert "ix_deliveries_event " in " ".join(plans(connection, form)), form.sql(1)
         counted = {name: plans(connection, form) for name, form in inquiries.counts.items()}
     assert {name: [step.split()[0] for step in steps] for name, steps in counted.items()} == {
         "dead_letters": ["SEARCH"], "candidates": ["SEARCH"], "rejects": ["SCAN"], "errands": ["SCAN"],
@@ -329,6 +335,116 @@ def test_purge_takes_small_steps(tmp_path: Path) -> None:
         assert await store.purge(before=NOW + 2000) == 4000
         assert len(sizes) >= 8
         assert max(sizes) <= sqlite_purge.STEP + 1
+
+    run(tmp_path, scenario)
+
+
+async def commits_of(store: SqliteStore, act: Callable[[], Awaitable[Any]]) -> list[int]:
+    """How many rows each transaction of ``act`` changed."""
+    sizes: list[int] = []
+    changed = await store._writer.run(lambda connection: connection.total_changes)
+
+    def watch(connection: sqlite3.Connection, text: str) -> None:
+        nonlocal changed
+        if text == "COMMIT":
+            sizes.append(connection.total_changes - changed)
+            changed = connection.total_changes
+
+    await store._writer.run(lambda connection: connection.set_trace_callback(lambda text: watch(connection, text)))
+    await act()
+    await store._writer.run(lambda connection: connection.set_trace_callback(None))
+    return sizes
+
+
+async def backlog(store: SqliteStore, size: int, endpoint: str = "crm") -> None:
+    names = [f"{endpoint}_{number:05d}" for number in range(size)]
+    await store.apply(
+        Batch(
+            events=[event(name) for name in names],
+            deliveries=[delivery(name, name, endpoint=endpoint) for name in names],
+        )
+    )
+
+
+def test_endpoint_with_a_backlog_is_stopped_in_small_steps(tmp_path: Path) -> None:
+    """Disabled or removed: no transaction holds the lock for more than a few hundred rows, and all of it is stopped."""
+
+    async def scenario(store: SqliteStore) -> None:
+        await backlog(store, 1800)
+        await backlog(store, 1100, "bi")
+        await store.book(Booked(name="bi", version=1, document=b"", secrets=b"", paused=False, updated=NOW), before=0)
+        for act in (lambda: store.disable("crm", cause="410", now=NOW), lambda: store.unbook("bi", before=1)):
+            sizes = await commits_of(store, act)
+            assert len(sizes) >= 4
+            # And the tally.
+            assert max(sizes) <= sqlite_endpoints.STEP + 1
+        counts = await store.counts()
+        assert (counts["deliveries.disabled"], counts["deliveries.cancelled"], counts["deliveries.due"]) == (
+            1800,
+            1100,
+            0,
+        )
+
+    run(tmp_path, scenario)
+
+
+def test_stopping_an_endpoint_costs_the_same_beside_the_backlog_of_another(tmp_path: Path) -> None:
+    """Counted in the database's own instructions: what is queued is found by endpoint."""
+
+    async def scenario(store: SqliteStore) -> None:
+        await backlog(store, 20, "warm")
+        await store.disable("warm", cause="410", now=NOW)
+        await backlog(store, 20, "small")
+        few = await steps_of(store, lambda: store.disable("small", cause="410", now=NOW))
+        await backlog(store, 3000, "slow")
+        await backlog(store, 20, "other")
+        assert await steps_of(store, lambda: store.disable("other", cause="410", now=NOW)) <= few * 1.2
+
+    run(tmp_path, scenario)
+
+
+def test_sweep_finishes_what_a_crash_left_of_disabling(tmp_path: Path) -> None:
+    """The endpoint was marked and the process died: what is still queued is not sent for ever."""
+
+    async def scenario(store: SqliteStore) -> None:
+        await backlog(store, 700)
+        await store._writer.run(lambda connection: sqlite_endpoints.disable(connection, "crm", cause="410", now=NOW))
+        assert await store.release(now=NOW) == 0
+        assert (await store.counts())["deliveries.disabled"] == 700
+
+    run(tmp_path, scenario)
+
+
+def test_events_of_a_span_are_looked_for_in_short_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rare type in a long history keeps no other listing waiting, and is found across the steps."""
+    monkeypatch.setattr(sqlite_span, "STEP", 100)
+
+    async def scenario(store: SqliteStore) -> None:
+        rare = {99, 100, 450, 999}
+        await store.apply(
+            Batch(
+                events=[
+                    event(f"{n:04d}", type="order.paid" if n in rare else "order.updated", at=NOW + n)
+                    for n in range(1000)
+                ]
+            )
+        )
+        jobs = 0
+        ran = store._desk.run
+
+        async def counted(job: Any) -> Any:
+            nonlocal jobs
+            jobs += 1
+            return await ran(job)
+
+        monkeypatch.setattr(store._desk, "run", counted)
+        found = await store.span(Span(types=["order.paid"]), limit=3)
+        assert ids(found) == ["0099", "0100", "0450"]
+        assert jobs >= 5
+        assert ids(await store.span(Span(types=["order.paid"]), after=found[-1].number)) == ["0999"]
+        jobs = 0
+        assert len(await store.span(Span(since=NOW + 950, until=NOW + 980))) == 30
+        assert jobs <= 3
 
     run(tmp_path, scenario)
 

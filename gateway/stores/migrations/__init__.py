@@ -4,7 +4,7 @@ import importlib
 
 import sqlalchemy as sa
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest revision in ``versions/``."""
 
 
