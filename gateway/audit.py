@@ -56,6 +56,10 @@ class Trail(Protocol):
         """By number, those that meet every condition."""
         ...
 
+    async def head(self) -> Link | None:
+        """The newest link, for somebody else to note; None before the first."""
+        ...
+
     async def verify(self) -> Sequence[Fault]:
         """Walk the whole chain against its anchor; empty when it is whole."""
         ...
