@@ -14,7 +14,8 @@ from pyreqwest.client import ClientBuilder
 from pyreqwest.compatibility.httpx import HttpxTransport
 
 from connectors.registry import CARDS
-from gateway import breaker, configure, limiter, settings, supervisor
+from gateway import audit, breaker, configure, limiter, settings, supervisor
+from gateway.audits.sqlite import open_trail
 from gateway.breakers.memory import MemoryBreakers
 from gateway.clock import Clock, SystemClock
 from gateway.connector import Account, Tools
@@ -28,6 +29,7 @@ from gateway.pipeline.partner import Caller, Tokens
 from gateway.processes import Door, Ground, Worker
 from gateway.snapshot import Board
 from gateway.stores.sqlite import open_store
+from gateway.vault import Vault
 from gateway.vaults.file import open_vault
 
 _log = structlog.get_logger()
@@ -41,6 +43,11 @@ def paths_of(tree: settings.Settings) -> dict[str, Path]:
         "store": settings.path_of(tree.store.url, data / "store.db"),
         "vault": settings.path_of(tree.vault.url, data / "keys.json"),
     }
+
+
+def trail_of(tree: settings.Settings, vault: Vault) -> audit.Trail:
+    """The audit trail. Nothing of it is opened before it is first used."""
+    return open_trail(tree.gateway.data_dir / "audit.db", keyed=vault.blind, clock=SystemClock())
 
 
 def open_ground(tree: settings.Settings, programs: configure.Programs | None = None) -> Ground:
@@ -58,6 +65,8 @@ def open_ground(tree: settings.Settings, programs: configure.Programs | None = N
     closers.append(log.close)
     records = open_store(paths["store"], clock=clock)
     closers.append(records.close)
+    trail = trail_of(tree, vault)
+    closers.append(trail.close)
     partners = _Partners(limits, breakers, clock, meters, tokens)
     closers.append(partners.close)
     opened = {
@@ -71,8 +80,8 @@ def open_ground(tree: settings.Settings, programs: configure.Programs | None = N
         for name, account in configure.accounts_of(tree, CARDS).items()
     }
     return Ground(
-        tree=tree, clock=clock, vault=vault, log=log, records=records, accounts=Accounts(opened), meters=meters, limits=limits,
-        breakers=breakers, board=Board(tree.gateway.data_dir / "run"), tokens=tokens, closers=closers,
+        tree=tree, clock=clock, vault=vault, log=log, records=records, trail=trail, accounts=Accounts(opened), meters=meters,
+        limits=limits, breakers=breakers, board=Board(tree.gateway.data_dir / "run"), tokens=tokens, closers=closers,
     )  # fmt: skip
 
 

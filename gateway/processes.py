@@ -13,7 +13,7 @@ import structlog
 from granian.constants import Interfaces
 from granian.server.embed import Server
 
-from gateway import breaker, configure, journal, limiter, settings, store
+from gateway import audit, breaker, configure, journal, limiter, settings, store
 from gateway.api import ops
 from gateway.clock import SECOND, Clock, new_id
 from gateway.connector import Can, Inbound, Reply, Request
@@ -49,6 +49,7 @@ class Ground(msgspec.Struct, kw_only=True):
     vault: Vault
     log: journal.Journal
     records: store.Store
+    trail: audit.Trail
     accounts: Accounts
     meters: Meters
     limits: limiter.Limiter
@@ -323,6 +324,7 @@ class Worker:
             _ = crew.start(pulls.run())
             _ = crew.start(self._minding())
             _ = crew.start(self._housekeeping())
+            _ = crew.start(self._witness())
             for opened in ground.accounts.all():
                 if Can.SERVE in opened.card.can:
                     _ = crew.start(self._serve(opened))
@@ -355,6 +357,17 @@ class Worker:
             except (StoreError, OSError) as error:
                 _log.error("worker.counts_failed", detail=str(error))
             await ground.clock.sleep(1.0)
+
+    async def _witness(self) -> None:
+        """Daily: say how far the audit trail has come, so that whoever collects the log can tell if an old trail is put back in its place."""
+        ground = self._ground
+        while True:
+            try:
+                head = await ground.trail.head()
+                _log.info("audit.head", number=head.number if head else 0, mac=head.mac.hex() if head else "")
+            except StoreError as error:
+                _log.error("audit.unavailable", detail=error.detail)
+            await ground.clock.sleep(86_400.0)
 
     async def _housekeeping(self) -> None:
         """Every ten minutes: forget what is older than its keep."""
