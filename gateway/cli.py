@@ -25,6 +25,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "matches": ("desk:matches_app", "Customers who may be one. 疑似同一人。"),
     "merges": ("desk:merges_app", "Customers who became one. 已合并。"),
     "endpoints": ("desk:endpoints_app", "Subscribers. 订阅端。"),
+    "audit": ("tracing:audit_app", "Who did what: the audit trail. 审计。"),
     "keys": ("upkeep:keys_app", "The vault's keys. 密钥。"),
     "db": ("upkeep:db_app", "The store's database. 数据库。"),
     "config": ("looking:config_app", "The effective configuration. 生效配置。"),

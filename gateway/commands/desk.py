@@ -1,15 +1,14 @@
 """Commands for what a person settles: dead letters, match candidates, merges, disabled endpoints."""
 
-import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from pathlib import Path
-from typing import Annotated, Any
+from collections.abc import Sequence
+from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from gateway import app, store
+from gateway import store
 from gateway.clock import moment
-from gateway.commands.terminal import DONE, Config, Json, out, show, tree_of
+from gateway.commands.ground import on_ground, trace
+from gateway.commands.terminal import DONE, Config, Json, out, show
 from gateway.errors import ConfigError
 from gateway.pipeline.route import Router
 from gateway.pipeline.settle import Settler
@@ -33,19 +32,6 @@ def _settler(ground: Ground) -> Settler:
     )
 
 
-def _on_ground(config: Path | None, work: Callable[[Ground], Awaitable[Any]]) -> Any:
-    tree = tree_of(config)
-
-    async def run() -> Any:
-        ground = app.open_ground(tree)
-        try:
-            return await work(ground)
-        finally:
-            await ground.close()
-
-    return asyncio.run(run())
-
-
 def _when(instant: int) -> str:
     return moment(instant).isoformat(timespec="seconds")
 
@@ -58,7 +44,7 @@ def dead_list(*, config: Config = None, state: str = "open", limit: int = 100, j
     async def work(ground: Ground) -> Sequence[store.DeadLetter]:
         return await ground.records.dead_letters(state=state, limit=limit)
 
-    letters = _on_ground(config, work)
+    letters = on_ground(config, work)
     rows = [
         {
             "id": one.id, "at": moment(one.at).isoformat(timespec="seconds"), "account": one.account, "topic": one.topic, "stage": one.stage,
@@ -81,10 +67,10 @@ def dead_retry(
 
     async def work(ground: Ground) -> int:
         letters = _chosen(await ground.records.dead_letters(limit=100_000), ids, all_=all_)
-        settler = _settler(ground)
-        return len(await settler.retry(letters))
+        await trace(ground, "retry", *(one.id for one in letters))
+        return len(await _settler(ground).retry(letters))
 
-    out.print(f"{_on_ground(config, work)} written down again; the worker takes them in order")
+    out.print(f"{on_ground(config, work)} written down again; the worker takes them in order")
     return DONE
 
 
@@ -100,11 +86,11 @@ def dead_drop(
 
     async def work(ground: Ground) -> int:
         letters = _chosen(await ground.records.dead_letters(limit=100_000), ids, all_=all_)
-        settler = _settler(ground)
-        await settler.drop(letters, reason)
+        await trace(ground, "drop", *(one.id for one in letters), reason=reason)
+        await _settler(ground).drop(letters, reason)
         return len(letters)
 
-    out.print(f"{_on_ground(config, work)} dropped")
+    out.print(f"{on_ground(config, work)} dropped")
     return DONE
 
 
@@ -129,7 +115,7 @@ def matches_list(*, config: Config = None, state: str = "open", limit: int = 100
 
     rows = [
         {"id": one.id, "at": _when(one.at), "a": one.a, "b": one.b, "reason": one.reason}
-        for one in _on_ground(config, work)
+        for one in on_ground(config, work)
     ]
     show(rows, json=json, title=f"{state} match candidates", empty=f"no {state} match candidates")
     return DONE
@@ -140,9 +126,11 @@ def matches_merge(match: str, *, config: Config = None) -> int:
     """Make the two customers of a candidate one; `gateway merges undo` takes it back. 合并。"""
 
     async def work(ground: Ground) -> str:
-        return await _settler(ground).merge(await _candidate(ground, match))
+        pair = await _candidate(ground, match)
+        await trace(ground, "merge", pair.id, a=pair.a, b=pair.b)
+        return await _settler(ground).merge(pair)
 
-    out.print(f"both are {_on_ground(config, work)} now")
+    out.print(f"both are {on_ground(config, work)} now")
     return DONE
 
 
@@ -151,9 +139,11 @@ def matches_reject(match: str, *, config: Config = None) -> int:
     """Keep the two apart for ever. 永不合并。"""
 
     async def work(ground: Ground) -> None:
-        await _settler(ground).part(await _candidate(ground, match))
+        pair = await _candidate(ground, match)
+        await trace(ground, "part", pair.id, a=pair.a, b=pair.b)
+        await _settler(ground).part(pair)
 
-    _on_ground(config, work)
+    on_ground(config, work)
     out.print("they stay two, whatever they come to share")
     return DONE
 
@@ -177,7 +167,7 @@ def merges_list(customer: str, *, config: Config = None, json: Json = False) -> 
             "id": one.id, "at": _when(one.at), "survivor": one.survivor, "loser": one.loser, "reason": one.reason,
             "undone": _when(one.undone_at) if one.undone_at else "",
         }
-        for one in _on_ground(config, work)
+        for one in on_ground(config, work)
     ]  # fmt: skip
     show(rows, json=json, title=f"merges of {customer}", empty=f"{customer} was never merged")
     return DONE
@@ -191,9 +181,10 @@ def merges_undo(customer: str, merge: str, *, config: Config = None) -> int:
         found = [one for one in await ground.records.merges(customer) if one.id == merge]
         if not found:
             raise ConfigError(f"no merge {merge} of {customer}", remedy=f"gateway merges list {customer}")
+        await trace(ground, "unmerge", merge, survivor=found[0].survivor, loser=found[0].loser)
         await _settler(ground).unmerge(found[0])
 
-    _on_ground(config, work)
+    on_ground(config, work)
     out.print("they are two again")
     return DONE
 
@@ -222,7 +213,7 @@ def endpoints_list(*, config: Config = None, json: Json = False) -> int:
         return rows
 
     show(
-        _on_ground(config, work),
+        on_ground(config, work),
         json=json,
         title="endpoints",
         empty="no endpoint is configured: add [endpoints.…] to config.toml",
@@ -237,8 +228,9 @@ def endpoints_enable(name: str, *, config: Config = None) -> int:
     async def work(ground: Ground) -> None:
         if name not in await ground.records.disabled():
             raise ConfigError(f"endpoint {name!r} is not disabled", remedy="gateway endpoints list")
+        await trace(ground, "enable", f"endpoint/{name}")
         await ground.records.enable(name, now=ground.clock.now())
 
-    _on_ground(config, work)
+    on_ground(config, work)
     out.print(f"{name} receives again")
     return DONE

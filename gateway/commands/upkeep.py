@@ -6,6 +6,7 @@ import msgspec
 from cyclopts import App
 
 from gateway import app, configure
+from gateway.commands.ground import trace_alone
 from gateway.commands.terminal import DONE, Config, Json, out, show, tree_of
 from gateway.errors import ConfigError
 from gateway.stores.migrations import migrate
@@ -18,9 +19,14 @@ db_app = App(name="db", help="The store's database. 数据库。")
 @keys_app.command(name="init")
 def keys_init(*, config: Config = None) -> int:
     """Make the key file if there is none. 初始化密钥。"""
-    path = app.paths_of(tree_of(config))["vault"]
+    tree = tree_of(config)
+    path = app.paths_of(tree)["vault"]
     path.parent.mkdir(parents=True, exist_ok=True)
-    keyfile.open_vault(path)
+    fresh = not path.exists()
+    vault = keyfile.open_vault(path)
+    if fresh:
+        # Only now is there a key to record with.
+        trace_alone(tree, vault, "init", "vault")
     out.print(f"keys in {path}; keep a copy elsewhere: without it nothing sealed can be opened")
     return DONE
 
@@ -28,7 +34,10 @@ def keys_init(*, config: Config = None) -> int:
 @keys_app.command(name="rotate")
 def keys_rotate(*, config: Config = None) -> int:
     """Seal with a new key from now on; what older keys sealed still opens. 轮换密钥。"""
-    key = keyfile.rotate(app.paths_of(tree_of(config))["vault"])
+    tree = tree_of(config)
+    path = app.paths_of(tree)["vault"]
+    trace_alone(tree, keyfile.open_vault(path), "rotate", "vault")
+    key = keyfile.rotate(path)
     out.print(f"{key} is current; running processes take it on their next start")
     return DONE
 
@@ -44,20 +53,25 @@ def keys_list(*, config: Config = None, json: Json = False) -> int:
 @keys_app.command(name="seal")
 def keys_seal(*, config: Config = None) -> int:
     """Seal a secret from standard input for use in the config: sealed:… 密封一个口令供配置使用。"""
-    path = app.paths_of(tree_of(config))["vault"]
+    tree = tree_of(config)
+    path = app.paths_of(tree)["vault"]
     path.parent.mkdir(parents=True, exist_ok=True)
     text = sys.stdin.readline().strip()
     if not text:
         raise ConfigError("nothing came on standard input", remedy='printf %s "$SECRET" | gateway keys seal')
-    sys.stdout.write(configure.seal(text, keyfile.open_vault(path)) + "\n")
+    vault = keyfile.open_vault(path)
+    trace_alone(tree, vault, "seal", "config")
+    sys.stdout.write(configure.seal(text, vault) + "\n")
     return DONE
 
 
 @db_app.command(name="migrate")
 def db_migrate(*, config: Config = None) -> int:
     """Bring the store's tables to this version. 数据库迁移。"""
-    path = app.paths_of(tree_of(config))["store"]
+    tree = tree_of(config)
+    path = app.paths_of(tree)["store"]
     path.parent.mkdir(parents=True, exist_ok=True)
+    trace_alone(tree, keyfile.open_vault(app.paths_of(tree)["vault"]), "migrate", "store")
     migrate(f"sqlite:///{path}")
     out.print(f"{path} is at this version")
     return DONE
