@@ -4,11 +4,15 @@ import base64
 import binascii
 from collections.abc import Sequence
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from gateway.errors import ConfigError
 from gateway.model.mac import Mac
 from gateway.model.secret import Secret
 
 PREFIX = "whsec_"
+PRIVATE = "whsk_"
+PUBLIC = "whpk_"
 
 
 def key_of(secret: Secret, *, place: str = "") -> bytes:
@@ -30,7 +34,42 @@ def secret_of(random: bytes) -> str:
     return PREFIX + base64.b64encode(random).decode()
 
 
-def signature(macs: Sequence[Mac], message: str, timestamp: int, body: bytes) -> str:
-    """The ``webhook-signature`` header: one ``v1,`` entry per key, space-separated. ``timestamp`` is unix seconds."""
+def private_key_of(key: Secret, *, place: str = "") -> Ed25519PrivateKey:
+    """The Ed25519 key of ``whsk_`` and base64 of seed and public key, 64 bytes. ConfigError otherwise, also when the two do not belong together."""
+    text = key.reveal()
+    try:
+        both = base64.b64decode(text.removeprefix(PRIVATE), validate=True)
+    except (binascii.Error, ValueError):
+        both = b""
+    if not text.startswith(PRIVATE) or len(both) != 64:
+        raise ConfigError(
+            "is no private signing key",
+            place=place,
+            remedy="whsk_ followed by base64 of 32 bytes of seed and 32 of public key",
+        )
+    private = Ed25519PrivateKey.from_private_bytes(both[:32])
+    if private.public_key().public_bytes_raw() != both[32:]:
+        raise ConfigError("holds a public key that is not its seed's", place=place)
+    return private
+
+
+def private_of(seed: bytes) -> str:
+    """A new ``whsk_`` text from 32 random bytes."""
+    public = Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw()
+    return PRIVATE + base64.b64encode(seed + public).decode()
+
+
+def public_of(key: Secret) -> str:
+    """The ``whpk_`` text that verifies what this ``whsk_`` signs: no secret. ConfigError for what is none."""
+    public = private_key_of(key).public_key().public_bytes_raw()
+    return PUBLIC + base64.b64encode(public).decode()
+
+
+def signature(
+    macs: Sequence[Mac], message: str, timestamp: int, body: bytes, keys: Sequence[Ed25519PrivateKey] = ()
+) -> str:
+    """The ``webhook-signature`` header: one ``v1,`` entry per secret, then one ``v1a,`` per key, space-separated. ``timestamp`` is unix seconds."""
     content = f"{message}.{timestamp}.".encode() + body
-    return " ".join(["v1," + base64.b64encode(mac.digest(content)).decode() for mac in macs])
+    entries = ["v1," + base64.b64encode(mac.digest(content)).decode() for mac in macs]
+    entries += ["v1a," + base64.b64encode(key.sign(content)).decode() for key in keys]
+    return " ".join(entries)

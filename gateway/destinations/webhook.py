@@ -1,73 +1,143 @@
-"""One try: a signed body posted to the vetted address, and what came of it."""
+"""Events as signed HTTP requests: Standard Webhooks 1.0."""
 
-from collections.abc import Mapping
-from datetime import timedelta
+import base64
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
-from pyreqwest.client import Client, ClientBuilder
-from pyreqwest.exceptions import ConnectError, PyreqwestError, RequestTimeoutError
-from pyreqwest.response import BaseResponse
+from gateway import clock as time
+from gateway.clock import SECOND, Clock
+from gateway.destination import Auth, Endpoint, Message, Tried
+from gateway.destinations import sign
+from gateway.destinations.address import Vetter
+from gateway.destinations.oauth import Tokens
+from gateway.destinations.post import Post, Trust
+from gateway.errors import ConfigError
+from gateway.model.mac import Mac
 
-from gateway.destination import Endpoint, Tried
-from gateway.destinations.address import Unfit, Vetted, Vetter
+_PEM = "-----BEGIN "
 
-RESPONSE_KEPT = 2048
-"""Bytes of an answer that are kept; no more than a few times that is ever read."""
+
+def envelope(messages: Sequence[Message]) -> tuple[str, bytes]:
+    """The ``webhook-id`` and the body that carry several events: equal for equal events in equal order.
+
+    ``{"type": "batch", "timestamp": the newest event's, "data": [event, …]}``; each event is as it would travel alone, with its own id.
+    """
+    name = time.derived_id("bat", messages[0].at, *[one.id for one in messages])
+    newest = time.text(max(one.at for one in messages))
+    events = b",".join([one.body for one in messages])
+    return name, b'{"type":"batch","timestamp":"' + newest.encode() + b'","data":[' + events + b"]}"
+
+
+class Webhook:
+    """One subscriber's address. ConfigError for an endpoint that could not be posted to, or not signed for."""
+
+    def __init__(self, end: Endpoint, *, clock: Clock, vetter: Vetter) -> None:
+        place = f"endpoints.{end.name}"
+        if not end.secrets and not end.keys:
+            raise ConfigError(
+                "has nothing to sign with", place=place, remedy="gateway serve makes a secret and shows it"
+            )
+        self._clock = clock
+        self._timeout = end.timeout
+        self._macs = [Mac(sign.key_of(one, place=f"{place}.secret")) for one in end.secrets]
+        self._keys = [sign.private_key_of(one, place=f"{place}.private_key") for one in end.keys]
+        # Ours stand last: what a subscriber asked to be sent along may not replace them.
+        self._headers = {name.lower(): value for name, value in (*end.headers, *_proof(end.auth))}
+        try:
+            self._post = Post(
+                end.url, clock=clock, vetter=vetter, allow_private=end.allow_private, idle=end.concurrency, trust=_trust(end.auth)
+            )  # fmt: skip
+            self._tokens = (
+                Tokens(end.auth, clock=clock, vetter=vetter, allow_private=end.allow_private, timeout=end.timeout)
+                if end.auth.kind == "oauth2"
+                else None
+            )
+        except ConfigError as error:
+            raise ConfigError(error.detail, place=place, remedy=error.remedy) from error
+
+    async def send(self, messages: Sequence[Message], *, now: int) -> Tried:
+        """See ``Destination.send``. One event is posted as it is, several in an ``envelope``."""
+        name, body = (messages[0].id, messages[0].body) if len(messages) == 1 else envelope(messages)
+        seconds = now // SECOND
+        headers = {
+            **self._headers,
+            "content-type": "application/json",
+            "webhook-id": name,
+            "webhook-timestamp": str(seconds),
+            "webhook-signature": sign.signature(self._macs, name, seconds, body, self._keys),
+        }
+        if self._tokens is None:
+            return await self._post.post(body, headers, timeout=self._timeout)
+        return await self._with_token(self._tokens, body, headers)
+
+    async def _with_token(self, tokens: Tokens, body: bytes, headers: Mapping[str, str]) -> Tried:
+        """A token that the endpoint refuses may have been taken back before its time: one more is asked for, and no more than one."""
+        ends = self._clock.monotonic() + self._timeout
+        tried = Tried(error="timeout")
+        for again in (False, True):
+            left = ends - self._clock.monotonic()
+            header = await tokens.header(timeout=left)
+            left = ends - self._clock.monotonic()
+            if isinstance(header, Tried) or left <= 0:
+                return header if isinstance(header, Tried) else tried
+            tried = await self._post.post(body, {**headers, "authorization": header}, timeout=left)
+            if tried.status != 401 or again:
+                return tried
+            tokens.spoil(header)
+        return tried
+
+    async def close(self) -> None:
+        """See ``Destination.close``."""
+        if self._tokens is not None:
+            await self._tokens.close()
+        await self._post.close()
+
+
+def _proof(auth: Auth) -> list[tuple[str, str]]:
+    """The header that a fixed credential makes."""
+    password = auth.password.reveal() if auth.password else ""
+    if auth.kind == "basic":
+        # RFC 7617 §2.1: UTF-8, as nearly every server reads it.
+        return [("authorization", "Basic " + base64.b64encode(f"{auth.username}:{password}".encode()).decode())]
+    return [("authorization", f"Bearer {password}")] if auth.kind == "bearer" else []
+
+
+def _trust(auth: Auth) -> Trust | None:
+    """The PEM that this endpoint needs; None for the plain case."""
+    if auth.kind != "mtls" and not auth.authority:
+        return None
+    key = auth.password.reveal().encode() if auth.kind == "mtls" and auth.password else b""
+    chain = _pem(auth.certificate) if auth.kind == "mtls" else b""
+    return Trust(identity=chain + b"\n" + key if chain else b"", authority=_pem(auth.authority))
+
+
+def _pem(given: str) -> bytes:
+    """PEM text itself, or the file's."""
+    if not given or given.startswith(_PEM):
+        return given.encode()
+    try:
+        return Path(given).read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{given} cannot be read: {error.strerror}") from error
 
 
 class Poster:
-    """One endpoint's client, pinned to the vetted address."""
+    """Until the deliverer opens destinations by itself: one client for each endpoint, with the caller's headers."""
 
     def __init__(self, vetter: Vetter) -> None:
         self._vetter = vetter
-        self._clients: dict[tuple[str, Vetted], Client] = {}
+        self._posts: dict[str, Post] = {}
 
     async def post(self, end: Endpoint, body: bytes, headers: Mapping[str, str]) -> Tried:
-        """Never raises for what an endpoint or the network can do."""
-        where = await self._vetter.vet(end.url, allow_private=end.allow_private)
-        if isinstance(where, Unfit):
-            return Tried(error=where.error, response=where.detail.encode())
-        client = self._client(end, where)
-        request = (
-            client.post(end.url)
-            .headers(headers)
-            .body_bytes(body)
-            .timeout(timedelta(seconds=end.timeout))
-            .streamed_read_buffer_limit(RESPONSE_KEPT * 8)
-            .build_streamed()
-        )
-        try:
-            async with request as response:
-                kept = await response.body_reader.read(RESPONSE_KEPT)
-                return Tried(
-                    status=response.status,
-                    retry_after=_text(response, "retry-after"),
-                    response=bytes(kept) if kept else b"",
-                )
-        except RequestTimeoutError:
-            return Tried(error="timeout")
-        except ConnectError as error:
-            return Tried(error="tls" if "certificate" in str(error).lower() else "connect")
-        except PyreqwestError:
-            return Tried(error="network")
-
-    def _client(self, end: Endpoint, where: Vetted) -> Client:
-        key = (end.name, where)
-        client = self._clients.get(key)
-        if client is None:
-            builder = ClientBuilder().follow_redirects(False).no_proxy().pool_max_idle_per_host(end.concurrency)
-            builder = builder.user_agent("scrm-gateway").resolve(where.host, where.address, where.port)
-            client = self._clients[key] = builder.build()
-        return client
+        """One try."""
+        post = self._posts.get(end.name)
+        if post is None:
+            post = self._posts[end.name] = Post(
+                end.url, clock=time.SystemClock(), vetter=self._vetter, allow_private=end.allow_private
+            )
+        return await post.post(body, headers, timeout=end.timeout)
 
     async def close(self) -> None:
         """Drop all connections."""
-        for client in self._clients.values():
-            await client.close()
-
-
-def _text(response: BaseResponse, name: str) -> str | None:
-    """A header of the answer; None when it is not there or no text."""
-    try:
-        return response.get_header(name)
-    except ValueError:
-        return None
+        for post in self._posts.values():
+            await post.close()

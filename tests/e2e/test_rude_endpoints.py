@@ -7,9 +7,10 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from gateway.clock import SystemClock
-from gateway.destination import Endpoint
+from gateway.destination import Endpoint, Message
 from gateway.destinations.address import Vetter
-from gateway.destinations.webhook import Poster
+from gateway.destinations.webhook import Webhook
+from gateway.model.secret import Secret
 
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -83,15 +84,17 @@ def test_a_rude_endpoint_is_an_outcome(name: str) -> None:
         server = await asyncio.start_server(polite, "127.0.0.1", 0)
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/hooks"
         end = Endpoint(
-            name="e", url=url, events=("*",), secrets=(), grants={}, schedule=(0.0,), timeout=1.0, allow_private=True
-        )
-        poster = Poster(Vetter(SystemClock()))
+            name="e", url=url, secrets=(Secret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),), grants={}, schedule=(0.0,), timeout=1.0,
+            allow_private=True,
+        )  # fmt: skip
+        way = Webhook(end, clock=SystemClock(), vetter=Vetter(SystemClock()))
         began = time.monotonic()
-        tried = await poster.post(end, b"{}", {"content-type": "application/json"})
+        event = Message(id="evt_1", type="order.paid", subject="ord_1", at=0, body=b"{}")
+        tried = await way.send([event], now=SystemClock().now())
         assert time.monotonic() - began < 2.5
         assert (tried.status or tried.error) in expected, tried
         assert len(tried.response) <= 65536
-        await poster.close()
+        await way.close()
         server.close()
         others = asyncio.all_tasks() - {asyncio.current_task()}
         for task in others:
