@@ -1,0 +1,75 @@
+"""A server program of our own: started, paused, stopped."""
+
+import random
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def free_port() -> int:
+    """A port nobody listens on, from below the range that the kernel gives away to others meanwhile."""
+    for _ in range(200):
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise RuntimeError("no port is free between 20000 and 32000")
+
+
+class Program:
+    """One command that listens on a port; its output is kept in a file of its folder."""
+
+    def __init__(self, command: Sequence[str], *, port: int, folder: Path, patience: float = 60.0) -> None:
+        self.command = command
+        self.port = port
+        self.output = folder / f"{port}.log"
+        self.patience = patience
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Return once it answers connections. RuntimeError with the end of its output when it does not."""
+        with self.output.open("ab") as output:
+            self._process = subprocess.Popen(self.command, stdout=output, stderr=subprocess.STDOUT)
+        until = time.monotonic() + self.patience
+        while time.monotonic() < until and self._process.poll() is None:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
+                    return
+            time.sleep(0.02)
+        self.stop()
+        raise RuntimeError(f"{self.command[0]} does not answer: {self.output.read_text(errors='replace')[-2000:]}")
+
+    def pause(self) -> None:
+        """Freeze it: connections are accepted by the kernel, and nothing is answered."""
+        assert self._process
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """End a ``pause``; no harm without one."""
+        if self.running:
+            assert self._process
+            self._process.send_signal(signal.SIGCONT)
+
+    def stop(self) -> None:
+        """End it; no harm when it has ended."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.send_signal(signal.SIGCONT)
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    @property
+    def running(self) -> bool:
+        """Whether it has been started and not ended."""
+        return self._process is not None and self._process.poll() is None
