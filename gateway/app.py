@@ -27,6 +27,7 @@ from gateway.meters import Meters
 from gateway.pipeline.accounts import Accounts
 from gateway.pipeline.partner import Caller, Tokens
 from gateway.processes import Door, Ground, Worker
+from gateway.shelves.sqlite import SqliteShelf
 from gateway.snapshot import Board
 from gateway.stores.sqlite import open_store
 from gateway.vault import Vault
@@ -67,6 +68,8 @@ def open_ground(tree: settings.Settings, programs: configure.Programs | None = N
     closers.append(records.close)
     trail = trail_of(tree, vault)
     closers.append(trail.close)
+    documents = SqliteShelf(tree.gateway.data_dir / "desk.db", clock=clock)
+    closers.append(documents.close)
     partners = _Partners(limits, breakers, clock, meters, tokens)
     closers.append(partners.close)
     opened = {
@@ -80,7 +83,7 @@ def open_ground(tree: settings.Settings, programs: configure.Programs | None = N
         for name, account in configure.accounts_of(tree, CARDS).items()
     }
     return Ground(
-        tree=tree, clock=clock, vault=vault, log=log, records=records, trail=trail, accounts=Accounts(opened), meters=meters,
+        tree=tree, clock=clock, vault=vault, log=log, records=records, trail=trail, documents=documents, accounts=Accounts(opened), meters=meters,
         limits=limits, breakers=breakers, board=Board(tree.gateway.data_dir / "run"), tokens=tokens, closers=closers,
     )  # fmt: skip
 

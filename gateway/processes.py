@@ -13,10 +13,13 @@ import structlog
 from granian.constants import Interfaces
 from granian.server.embed import Server
 
-from gateway import audit, breaker, configure, journal, limiter, settings, store
-from gateway.api import ops
+from gateway import audit, breaker, configure, inner, journal, limiter, settings, shelf, store
 from gateway.clock import SECOND, Clock, new_id
 from gateway.connector import Can, Inbound, Reply, Request
+from gateway.desk.clients import Clients
+from gateway.desk.figures import EVERY, Figures
+from gateway.desk.resources import Desk, Part
+from gateway.desk.users import Users
 from gateway.destination import Endpoint
 from gateway.destinations.address import Vetter
 from gateway.destinations.webhook import Poster
@@ -27,6 +30,7 @@ from gateway.doors.mllp import serve_mllp
 from gateway.errors import ConfigError, GatewayError, JournalError, StoreError
 from gateway.meters import Meters
 from gateway.model.lane import Lane
+from gateway.pipeline import units
 from gateway.pipeline.accounts import Accounts, Opened
 from gateway.pipeline.deliver import Deliverer
 from gateway.pipeline.partner import Tokens
@@ -50,6 +54,7 @@ class Ground(msgspec.Struct, kw_only=True):
     log: journal.Journal
     records: store.Store
     trail: audit.Trail
+    documents: shelf.Shelf
     accounts: Accounts
     meters: Meters
     limits: limiter.Limiter
@@ -77,6 +82,18 @@ def receiver_of(ground: Ground, *, gate: Gate, rejects: RejectLog, wake: Callabl
     return Receiver(
         accounts=ground.accounts, log=ground.log, vault=ground.vault, clock=ground.clock, limits=ground.limits, meters=ground.meters,
         pressure=gate, rejected=rejects.add, wake=wake, peer_rate=limiter.Rate(rate, rate) if rate > 0 else None,
+    )  # fmt: skip
+
+
+def desk_of(ground: Ground, *, parts: Callable[[], list[Part]]) -> Desk:
+    """What the partner API and the console act with, in one process."""
+    tree = units.Tree({})
+    documents, vault, clock = ground.documents, ground.vault, ground.clock
+    return Desk(
+        clock=clock, records=ground.records, log=ground.log, shelf=documents, vault=vault, limits=ground.limits, meters=ground.meters,
+        accounts=ground.accounts, board=ground.board, trail=ground.trail, figures=Figures(ground.board, clock), parts=parts,
+        clients=Clients(documents=documents, vault=vault, clock=clock, below=tree.below),
+        users=Users(documents=documents, vault=vault, clock=clock, below=tree.below), below=tree.below,
     )  # fmt: skip
 
 
@@ -117,15 +134,15 @@ class Door:
         self._gate = Gate(bulk_most=ground.tree.journal.bulk_most, live_most=ground.tree.journal.live_most)
         self._receiver = receiver_of(ground, gate=self._gate, rejects=self._rejects, wake=wake)
         self._journal_fault = ""
+        self._desk = desk_of(ground, parts=self.parts)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until ``stop``; then finish what was begun."""
         http = self._ground.tree.http
-        inner = ops.create_app(parts=self.parts, board=self._ground.board, clock=self._ground.clock)
         door = HttpDoor(
             accept=self._receiver.accept,
             oversized=self._receiver.oversized,
-            inner=cast(App, inner),
+            inner=cast(App, inner.create_app(self._desk)),
             clock=self._ground.clock,
             meters=self._ground.meters,
             max_body=http.max_body,
@@ -141,6 +158,7 @@ class Door:
         )
         async with _crew() as crew:
             _ = crew.start(self._minding())
+            _ = crew.start(self._sampling())
             if self._index == 0:
                 await self._open_other_doors(crew)
             serving = crew.start(server.serve())
@@ -196,6 +214,12 @@ class Door:
                 self._journal_fault = str(error)
             await self._ground.clock.sleep(1.0)
 
+    async def _sampling(self) -> None:
+        """What the console draws: every process's figures, every few seconds."""
+        while True:
+            await self._ground.clock.sleep(EVERY)
+            self._desk.figures.take()
+
     async def _measure(self) -> None:
         ground = self._ground
         cursors = await ground.records.cursors()
@@ -225,16 +249,16 @@ class Door:
                 self._rejects.add(reject)
             raise
 
-    def parts(self) -> list[ops.Part]:
+    def parts(self) -> list[Part]:
         """How each part is."""
         now = self._ground.clock.now()
         said = {one.role: one for one in self._ground.board.all()}
         worker = said.get("worker")
         fresh = worker is not None and now - worker.at < STALE
         return [
-            ops.Part(name="journal and store", ok=not self._journal_fault, reason=self._journal_fault),
-            ops.Part(name="backlog", ok=not self._gate.wait(Lane.LIVE), facts={"entries": self._gate.depth}),
-            ops.Part(
+            Part(name="journal and store", ok=not self._journal_fault, reason=self._journal_fault),
+            Part(name="backlog", ok=not self._gate.wait(Lane.LIVE), facts={"entries": self._gate.depth}),
+            Part(
                 name="worker",
                 ok=fresh,
                 reason="" if fresh else "the worker has not reported for ten seconds; see the log for why it stops",

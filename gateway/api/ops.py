@@ -3,47 +3,37 @@
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
-from litestar import Litestar, Response, get
+from litestar import Response, get
 from litestar.status_codes import HTTP_200_OK, HTTP_503_SERVICE_UNAVAILABLE
 
 from gateway import VERSION, snapshot
 from gateway.clock import Clock
-
-
-class Part(msgspec.Struct, frozen=True, kw_only=True):
-    """One part of the house: whether it is well, and why not."""
-
-    name: str
-    ok: bool
-    reason: str = ""
-    facts: dict[str, Any] = {}
-
+from gateway.desk.resources import Part
 
 Parts = Callable[[], list[Part]]
 
 
-def create_app(*, parts: Parts, board: snapshot.Board, clock: Clock) -> Litestar:
-    """The inner application. ``parts`` looks at every part and must be quick."""
+def handlers(*, parts: Parts, board: snapshot.Board, clock: Clock) -> list[Any]:
+    """The routes. ``parts`` looks at every part and must be quick."""
 
-    @get("/health/live", sync_to_thread=False)
+    @get("/health/live", sync_to_thread=False, include_in_schema=False)
     def live() -> dict[str, str]:
         return {"status": "ok", "version": VERSION}
 
-    @get("/health/ready", sync_to_thread=False)
+    @get("/health/ready", sync_to_thread=False, include_in_schema=False)
     def ready() -> Response[dict[str, Any]]:
         return _health([part for part in parts() if not part.ok], short=True)
 
-    @get("/health", sync_to_thread=False)
+    @get("/health", sync_to_thread=False, include_in_schema=False)
     def health() -> Response[dict[str, Any]]:
         return _health(parts(), short=False)
 
-    @get("/metrics", sync_to_thread=False)
+    @get("/metrics", sync_to_thread=False, include_in_schema=False)
     def metrics() -> Response[bytes]:
         fresh = [one for one in board.all() if clock.now() - one.at < snapshot.STALE]
         return Response(snapshot.joined_metrics(fresh), media_type="text/plain; version=0.0.4; charset=utf-8")
 
-    return Litestar([live, ready, health, metrics], openapi_config=None)
+    return [live, ready, health, metrics]
 
 
 def _health(parts: list[Part], *, short: bool) -> Response[dict[str, Any]]:

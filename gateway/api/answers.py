@@ -1,0 +1,113 @@
+"""What answers share: pages by cursor, sparse fields, entity tags."""
+
+import base64
+import binascii
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Generic, TypeVar
+
+import msgspec
+from litestar import Request, Response
+from litestar.params import QueryParameter
+
+from gateway.api.problems import Problem
+
+MOST = 200
+Limit = Annotated[int, QueryParameter(ge=1, le=MOST, description="How many at most.")]
+After = Annotated[
+    str | None,
+    QueryParameter(description="The `next` of the page before.", max_length=400),
+]
+Fields = Annotated[
+    str | None,
+    QueryParameter(
+        description="Only these members of each item, comma-separated; `id` is always there.", max_length=400
+    ),
+]
+_json = msgspec.json.Encoder()
+T = TypeVar("T")
+
+
+class Page(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
+    """One page of a list. ``next`` is null on the last one; a page may hold fewer than ``limit`` and still have a next."""
+
+    items: Sequence[T]
+    next: str | None
+
+
+def cursor(*parts: str | int) -> str:
+    """Where a page ended, as opaque text."""
+    return base64.urlsafe_b64encode(_json.encode(parts)).decode().rstrip("=")
+
+
+def place(after: str | None, *kinds: type) -> tuple[Any, ...] | None:
+    """What ``cursor`` was made of, or None for the first page. Problem 400 for what is no cursor of this list."""
+    if after is None:
+        return None
+    try:
+        parts = msgspec.json.decode(base64.urlsafe_b64decode(after + "=" * (-len(after) % 4)))
+    except (binascii.Error, ValueError, msgspec.DecodeError):
+        parts = None
+    if (
+        not isinstance(parts, list)
+        or len(parts) != len(kinds)
+        or any(type(p) is not k for p, k in zip(parts, kinds, strict=True))
+    ):
+        raise Problem(
+            400,
+            "request.cursor",
+            "`after` is no cursor of this list",
+            place="query.after",
+            remedy="take `next` of the page before",
+        )
+    return tuple(parts)
+
+
+def sparse(item: Mapping[str, Any], fields: str | None) -> dict[str, Any]:
+    """The members that were asked for."""
+    if not fields:
+        return dict(item)
+    wanted = {"id", *(one.strip() for one in fields.split(","))}
+    return {name: value for name, value in item.items() if name in wanted}
+
+
+def tag(body: bytes) -> str:
+    """A strong entity tag (RFC 9110 §8.8.3) of an answer as this caller may see it."""
+    return f'"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
+
+
+def tagged(request: Request[Any, Any, Any], item: Any, *, version: int | None = None) -> Response[Any]:
+    """``item`` with its entity tag: of its version where it has one, else of its bytes. 304 where the caller has it already."""
+    body = _json.encode(item)
+    own = f'"{version}"' if version is not None else tag(body)
+    headers = {"etag": own, "cache-control": "private, no-cache", "vary": "authorization"}
+    if own in _tags(request.headers.get("if-none-match", "")):
+        return Response(None, status_code=304, headers=headers)
+    return Response(body, headers=headers, media_type="application/json")
+
+
+def version_of(request: Request[Any, Any, Any]) -> int:
+    """The version that a write names by ``If-Match``. Problem 428 without one, 412 for what is no version."""
+    given = request.headers.get("if-match", "").strip()
+    if not given:
+        raise Problem(
+            428,
+            "request.if_match",
+            "a change needs if-match",
+            place="header.if-match",
+            remedy="send the etag of what you read",
+        )
+    text = given.strip('"')
+    if not (text.isascii() and text.isdigit() and len(text) < 18):
+        raise Problem(
+            412,
+            "request.changed",
+            "if-match is not the etag of what is there",
+            place="header.if-match",
+            remedy="read it again",
+        )
+    return int(text)
+
+
+def _tags(header: str) -> set[str]:
+    return {one.strip().removeprefix("W/") for one in header.split(",")}

@@ -1,0 +1,1 @@
+"""The ops health console: is it well, and if not, what to do."""

@@ -1,0 +1,75 @@
+"""The console's routes, in one place: every page, what changes on it by itself, and what its refusals look like."""
+
+from typing import Any
+
+from litestar import Request, Response, Router
+from litestar.di import Provide
+from litestar.exceptions import HTTPException
+from litestar.response import Redirect
+from litestar.static_files import create_static_files_router
+
+from gateway.console import entrance, frame, live, overview
+from gateway.desk.resources import Desk
+from gateway.errors import GatewayError
+
+PAGES = (overview.overview,)
+"""Every handler but signing in and the stream."""
+
+LIVE: tuple[tuple[str, frame.Parts], ...] = (("/console", overview.parts),)
+"""Regular expressions of paths, and the parts of the page there."""
+
+
+def create_router(desk: Desk) -> Router:
+    """Everything under ``/console``."""
+    lives = live.Lives(LIVE)
+    guarded = Router(
+        path="/",
+        route_handlers=[
+            entrance.enter,
+            entrance.entering,
+            entrance.second,
+            entrance.showing,
+            entrance.leave,
+            live.live,
+            *PAGES,
+        ],
+        guards=[frame.watch(desk.users)],
+    )
+    return Router(
+        path="/console",
+        route_handlers=[
+            guarded,
+            create_static_files_router(path="/static", directories=[frame.STATIC], cache_control=None, include_in_schema=False),
+        ],
+        dependencies={
+            "desk": Provide(lambda: desk, sync_to_thread=False),
+            "lives": Provide(lambda: lives, sync_to_thread=False),
+        },
+        exception_handlers={frame.SignIn: _to_the_door, HTTPException: _refused(desk), GatewayError: _failed(desk)},
+        include_in_schema=False,
+    )  # fmt: skip
+
+
+def _to_the_door(request: Request[Any, Any, Any], error: frame.SignIn) -> Response[Any]:
+    if request.method != "GET" or request.url.path == "/console/live":
+        return Response("sign in first", status_code=401, media_type="text/plain", headers=frame.HEADERS)
+    return Redirect(f"{error.step}?next={request.url.path}", headers=frame.HEADERS)
+
+
+def _refused(desk: Desk) -> Any:
+    def answer(request: Request[Any, Any, Any], error: HTTPException) -> Response[Any]:
+        detail = error.detail if error.status_code < 500 else ""
+        return frame.page(
+            request, "sorry.html", now=desk.clock.now(), status=error.status_code, detail=detail, remedy="", here=""
+        )
+
+    return answer
+
+
+def _failed(desk: Desk) -> Any:
+    def answer(request: Request[Any, Any, Any], error: GatewayError) -> Response[Any]:
+        return frame.page(
+            request, "sorry.html", now=desk.clock.now(), status=409, detail=error.detail, remedy=error.remedy, here=""
+        )
+
+    return answer

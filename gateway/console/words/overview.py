@@ -1,0 +1,44 @@
+"""The words of the overview."""
+
+WORDS: dict[str, tuple[str, str]] = {
+    "ov_well": ("一切正常", "All is well"),
+    "ov_wrong": ("有 {n} 件事需要处理", "{n} things need a person"),
+    "ov_wrong_one": ("有 1 件事需要处理", "One thing needs a person"),
+    "ov_what": ("现在有什么问题", "What is wrong now"),
+    "ov_accepted": ("每秒接收", "Accepted per second"),
+    "ov_delivered": ("每秒投递", "Delivered per second"),
+    "ov_backlog": ("积压", "Backlog"),
+    "ov_oldest": ("最久等待 {age} 秒", "oldest {age} s"),
+    "ov_lane_live": ("实时通道", "Live lane"),
+    "ov_lane_bulk": ("批量通道", "Bulk lane"),
+    "ov_open": ("待投递", "Waiting to be delivered"),
+    "ov_ack": ("应答耗时", "Answer time"),
+    "ov_e2e": ("端到端耗时", "End to end"),
+    "ov_p50": ("中位 {ms} 毫秒", "median {ms} ms"),
+    "ov_p99": ("p99 {ms} 毫秒", "p99 {ms} ms"),
+    "ov_counts": ("数量", "How many"),
+    "ov_remedy": ("处理办法", "What to do"),
+    "ov_no_samples": ("最近没有样本", "no samples lately"),
+}
+WORDS.update(
+    {
+        "tr_part": ("{name}：{reason}", "{name}: {reason}"),
+        "tr_part_do": ("查看网关日志，按其中说明处理", "Read the gateway's log and do what it says"),
+        "tr_dead": ("{n} 条死信等待处理", "{n} dead letters wait for somebody"),
+        "tr_dead_do": (
+            "按原因查看，修好映射后重试，或说明理由丢弃",
+            "Look at them by cause; mend the mapping and retry, or drop with a reason",
+        ),
+        "tr_undelivered": ("{n} 次投递已放弃", "{n} deliveries were given up"),
+        "tr_undelivered_do": ("先确认订阅端恢复，再重放", "See that the endpoint is well again, then replay"),
+        "tr_matches": ("{n} 对疑似同一人等待确认", "{n} pairs may be one person"),
+        "tr_matches_do": ("逐对比较后合并或拒绝", "Compare each pair; merge or reject it"),
+        "tr_disabled": ("订阅端 {name} 已停用：{cause}", "Endpoint {name} is disabled: {cause}"),
+        "tr_disabled_do": (
+            "确认对方恢复后启用，再重放停用期间的事件",
+            "When it is well again, enable it and replay what it missed",
+        ),
+        "tr_failing": ("订阅端 {name} 一直失败：{cause}", "Endpoint {name} keeps failing: {cause}"),
+        "tr_failing_do": ("查看最近的投递尝试，联系对方", "Look at its last attempts and call whoever runs it"),
+    }
+)

@@ -1,0 +1,53 @@
+"""Everything that the partner API and the console act with, in one place."""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from gateway import access, audit, journal, limiter, snapshot, store
+from gateway.clock import Clock
+from gateway.desk.clients import Clients
+from gateway.desk.figures import Figures
+from gateway.desk.users import Users
+from gateway.meters import Meters
+from gateway.pipeline.accounts import Accounts
+from gateway.shelf import Shelf
+from gateway.vault import Vault
+
+
+class Part(msgspec.Struct, frozen=True, kw_only=True):
+    """One part of the house: whether it is well, and why not."""
+
+    name: str
+    ok: bool
+    reason: str = ""
+    facts: dict[str, Any] = {}
+
+
+class Desk(msgspec.Struct, kw_only=True):
+    """``parts`` looks at every part of the house and must be quick. ``below`` is an org unit with all units under it."""
+
+    clock: Clock
+    records: store.Store
+    log: journal.Journal
+    shelf: Shelf
+    vault: Vault
+    limits: limiter.Limiter
+    meters: Meters
+    accounts: Accounts
+    board: snapshot.Board
+    trail: audit.Trail
+    clients: Clients
+    users: Users
+    figures: Figures
+    parts: Callable[[], list[Part]]
+    below: Callable[[str], frozenset[str]]
+
+    def act(self, actor: str, verb: str, about: str, **detail: str | int) -> audit.Act:
+        """An act of now, for the trail. ``detail`` holds no personal data."""
+        return audit.Act(at=self.clock.now(), actor=actor, verb=verb, object=about, detail=detail)
+
+    async def did(self, viewer: access.Viewer, verb: str, about: str, **detail: str | int) -> None:
+        """Record an act before it is carried out. StoreError when it cannot be recorded: then it must not be."""
+        await self.trail.record([self.act(viewer.actor, verb, about, **detail)])
