@@ -10,6 +10,9 @@ import msgspec
 
 from gateway.model.lane import Lane
 
+ERASED = b"\0erased"
+"""What the payload of an entry opens to once it was erased. Projecting it changes nothing; it cannot be retried."""
+
 
 class Draft(msgspec.Struct, frozen=True, kw_only=True):
     """An entry to be written. ``dedupe`` and ``partition`` are keyed hashes; ``payload`` is sealed with the id as context."""
@@ -66,6 +69,15 @@ class Journal(Protocol):
 
     async def depth(self, lane: Lane, shard: int, after: int) -> tuple[int, int | None]:
         """How many entries lie behind the cursor, and when the oldest of them was received."""
+        ...
+
+    async def replace(self, payloads: Sequence[tuple[str, bytes, bytes]]) -> int:
+        """Put another sealed payload where it still is what it was, given as (entry id, old, new); nothing else of an entry ever changes. The old
+        bytes are overwritten in place. Durable when it returns; returns how many were put."""
+        ...
+
+    async def scrub(self) -> bool:
+        """Let go of what was overwritten wherever else it lies, such as a write-ahead log. False when somebody who reads kept a part of it."""
         ...
 
     async def purge(self, before: int, applied: dict[tuple[Lane, int], int]) -> int:

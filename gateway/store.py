@@ -367,7 +367,9 @@ class Store(Protocol):
         ...
 
     async def disable(self, endpoint: str, *, cause: str, now: int) -> int:
-        """Stop an endpoint: its open deliveries become disabled. Returns how many."""
+        """Stop an endpoint: its open deliveries become disabled, and new ones are born so. Returns how many.
+
+        In small steps, each a transaction, of which the first marks the endpoint; what a crash leaves, ``release`` finishes."""
         ...
 
     async def enable(self, endpoint: str, *, now: int) -> None:
@@ -453,8 +455,8 @@ class Store(Protocol):
         ...
 
     async def revive(self, deliveries: Sequence[str], *, now: int) -> int:
-        """Make final deliveries due again, with their tries counted from zero; one with a subject waits its turn. Those of a disabled
-        endpoint stay as they are. Returns how many were revived."""
+        """Make final deliveries due again, with their tries counted from zero; one with a subject waits its turn, in the order of events. Those
+        of a disabled endpoint stay as they are. Returns how many were revived."""
         ...
 
     # ------------------------------------------------------------------ replay
@@ -462,8 +464,14 @@ class Store(Protocol):
         """The events that are meant, by number."""
         ...
 
-    async def sent(self, events: Sequence[str], endpoint: str) -> dict[str, Delivery]:
-        """The deliveries of these events to one endpoint, by event."""
+    async def known(self, deliveries: Sequence[str]) -> dict[str, Delivery]:
+        """Those of these deliveries that exist, by id."""
+        ...
+
+    async def replay(self, deliveries: Sequence[Delivery], *, again: bool = False, now: int) -> int:
+        """Make each due, with its tries counted from zero: one that does not exist, one that is dead, disabled or cancelled, and with ``again``
+        one that is done. Those of a disabled endpoint stay as they are. One with a subject takes the place of its event in the line of what
+        waits. Returns how many were made due or wait."""
         ...
 
     async def rejects(self, *, account: str | None = None, limit: int = 100, after: str = "") -> Sequence[Reject]:
@@ -480,11 +488,12 @@ class Store(Protocol):
         ...
 
     async def book(self, entry: Booked, *, before: int) -> None:
-        """Insert (``before`` 0) or replace. Stale when the version kept is not ``before``."""
+        """Insert (``before`` 0) or replace, as version ``before`` + 1. Stale when the version kept is not ``before``."""
         ...
 
     async def unbook(self, endpoint: str, *, before: int) -> None:
-        """Forget it; its open deliveries become cancelled. Stale when the version kept is not ``before``."""
+        """Forget it, its health and that it was disabled; its open deliveries become cancelled, in small steps. Stale when the version kept is
+        not ``before``."""
         ...
 
     async def health(self) -> dict[str, Health]:
@@ -509,7 +518,11 @@ class Store(Protocol):
         ...
 
     async def rebody(self, table: str, bodies: Sequence[tuple[str, bytes, bytes]]) -> int:
-        """Put (key, new body) where the body still is what it was, given as (key, old, new). Returns how many were put."""
+        """Put the new body where the body still is the old one, given as (key, old, new). Returns how many were put."""
+        ...
+
+    async def scrub(self) -> bool:
+        """Let go of what was replaced or deleted wherever else it lies, such as a write-ahead log. False when somebody who reads kept a part of it."""
         ...
 
     async def counts(self) -> dict[str, Any]:

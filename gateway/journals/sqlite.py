@@ -128,6 +128,14 @@ class SqliteJournal:
         """See ``Journal.depth``. Takes no longer for a long backlog; exact unless ``after`` lies below what a purge went through."""
         return await self._ask(lambda db: _depth(db, lane, after))
 
+    async def replace(self, payloads: Sequence[tuple[str, bytes, bytes]]) -> int:
+        """See ``Journal.replace``."""
+        return await self._run(self._writer, lambda: _replace(self._write_db, self._clock, payloads))
+
+    async def scrub(self) -> bool:
+        """See ``Journal.scrub``. Waits a few seconds for readers and other writers."""
+        return await self._run(self._writer, lambda: _scrub(self._write_db, self._clock))
+
     async def purge(self, before: int, applied: dict[tuple[Lane, int], int]) -> int:
         """See ``Journal.purge``. Goes from the oldest position up, in short transactions between appends, and stops where nothing is
         old enough: entries behind ``_PURGE`` younger ones stay until those have aged."""
@@ -280,6 +288,8 @@ def _prepare(db: sqlite3.Connection, path: Path, clock: Clock) -> None:
     if mode != "wal":
         raise ConfigError("the journal's file system cannot share memory", place=str(path), remedy="use a local disk")
     db.execute("PRAGMA synchronous = FULL")
+    # What is erased or purged would keep its bytes in the file otherwise. Many builds of SQLite do so by default, not all.
+    db.execute("PRAGMA secure_delete = ON")
     # A checkpoint that a long read held up must not leave a log of gigabytes behind.
     db.execute(f"PRAGMA journal_size_limit = {64 << 20}")
     _begin(db, clock)
@@ -344,6 +354,29 @@ def _depth(db: sqlite3.Connection, lane: Lane, after: int) -> tuple[int, int | N
     if first is None:
         return 0, None
     return db.execute(newest).fetchone()[0] - first[0] + 1, first[1]
+
+
+def _replace(db: sqlite3.Connection, clock: Clock, payloads: Sequence[tuple[str, bytes, bytes]]) -> int:
+    done = 0
+    try:
+        _begin(db, clock)
+        for entry, old, new in payloads:
+            for lane in Lane:
+                sql = f"UPDATE {lane.value} SET payload = ? WHERE id = ? AND payload = ?"  # noqa: S608
+                done += db.execute(sql, (new, entry, old)).rowcount
+        db.execute("COMMIT")
+    finally:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+    return done
+
+
+def _scrub(db: sqlite3.Connection, clock: Clock) -> bool:
+    until = clock.monotonic() + _PATIENCE
+    while db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+        if clock.monotonic() > until:
+            return False
+    return True
 
 
 def _forget(db: sqlite3.Connection, clock: Clock, lane: Lane, before: int, upto: int) -> int:

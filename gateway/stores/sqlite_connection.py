@@ -76,6 +76,8 @@ def writer(path: Path, *, patience: float = 5.0) -> sqlite3.Connection:
         connection.execute(f"PRAGMA page_size = {PAGE}")
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
+        # What is erased or purged would keep its bytes in the file otherwise. Many builds of SQLite do so by default, not all.
+        connection.execute("PRAGMA secure_delete = ON")
         connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT // PAGE}")
         connection.execute(f"PRAGMA journal_size_limit = {CHECKPOINT * 4}")
         connection.execute("PRAGMA cache_size = -32768")
@@ -122,6 +124,11 @@ def snapshot(connection: sqlite3.Connection) -> Iterator[None]:
     finally:
         if connection.in_transaction:
             connection.execute("COMMIT")
+
+
+def truncate(connection: sqlite3.Connection) -> bool:
+    """Write the log back and cut it to nothing. False when others read or wrote all through the connection's patience."""
+    return not connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
 
 
 class Line:

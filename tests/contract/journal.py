@@ -297,6 +297,45 @@ class JournalContract:
 
         self.run(place, scenario)
 
+    def test_replaced_payload_stands_in_the_entry_and_nothing_else_changes(self, place: Path) -> None:
+        """An entry that was erased or sealed anew keeps its place, its name and its key."""
+
+        async def scenario(log: journal.Journal) -> None:
+            await log.append([draft(1), draft(2), draft(3, lane=Lane.BULK)])
+            before = [*await everything(log), *await everything(log, Lane.BULK)]
+            swaps = [(draft(n).id, draft(n).payload, b"other") for n in (1, 3)]
+            assert await log.replace(swaps) == 2
+            after = [*await everything(log), *await everything(log, Lane.BULK)]
+            assert [entry.payload for entry in after] == [b"other", draft(2).payload, b"other"]
+            assert [msgspec.structs.replace(e, payload=b"") for e in after] == [
+                msgspec.structs.replace(e, payload=b"") for e in before
+            ]
+
+        self.run(place, scenario)
+
+    def test_payload_that_is_no_longer_what_it_was_is_left_alone(self, place: Path) -> None:
+        """Whoever seals anew cannot bring back what was erased meanwhile."""
+
+        async def scenario(log: journal.Journal) -> None:
+            await log.append([draft(1)])
+            assert await log.replace([(draft(1).id, draft(1).payload, b"erased")]) == 1
+            assert await log.replace([(draft(1).id, draft(1).payload, b"anew")]) == 0
+            assert await log.replace([("ent_unknown", b"", b"anew")]) == 0
+            assert [entry.payload for entry in await everything(log)] == [b"erased"]
+
+        self.run(place, scenario)
+
+    def test_scrubbing_loses_nothing(self, place: Path) -> None:
+        """With entries before and after it."""
+
+        async def scenario(log: journal.Journal) -> None:
+            await log.append([draft(1)])
+            assert await log.scrub()
+            await log.append([draft(2)])
+            assert ids(await everything(log)) == [draft(1).id, draft(2).id]
+
+        self.run(place, scenario)
+
     def test_depth_counts_what_lies_behind_the_cursor(self, place: Path) -> None:
         """With the time of the oldest of it; nothing and None at the end."""
 

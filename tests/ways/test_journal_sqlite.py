@@ -10,9 +10,10 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from gateway.clock import SystemClock, TurnedClock
@@ -104,6 +105,47 @@ def test_callers_at_once_share_a_commit(tmp_path: Path) -> None:
         before = commits(path)
         await asyncio.gather(*(log.append([draft(n)]) for n in range(64)))
         assert 1 <= commits(path) - before <= 2
+        await log.close()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("size", [40, 3000, 40_000], ids=["short", "a page", "overflowing"])
+def test_replaced_payload_is_in_no_file_after_scrubbing(tmp_path: Path, size: int) -> None:
+    """Neither in the database, nor in what its pages freed, nor in the log."""
+    path = tmp_path / "journal.db"
+    secrets = [f"<{n}-13800138000->".encode() * (size // 16) for n in range(20)]
+
+    async def main() -> None:
+        log = open_journal(path, clock=SystemClock())
+        drafts = [msgspec.structs.replace(draft(n), payload=secret) for n, secret in enumerate(secrets)]
+        await log.append(drafts)
+        assert await log.replace([(one.id, one.payload, b"gone") for one in drafts[::2]]) == 10
+        assert await log.scrub()
+        content = b"".join(file.read_bytes() for file in tmp_path.iterdir())
+        assert [b"<%d-1380" % n in content for n in range(20)] == [n % 2 == 1 for n in range(20)]
+        await log.close()
+
+    asyncio.run(main())
+
+
+def test_scrubbing_beside_a_reader_says_that_it_is_not_done(tmp_path: Path) -> None:
+    """A snapshot that somebody holds keeps the log; nobody is told otherwise."""
+    path = tmp_path / "journal.db"
+
+    class Hasty(SystemClock):
+        def monotonic(self) -> float:
+            return super().monotonic() * 1000
+
+    async def main() -> None:
+        log = open_journal(path, clock=Hasty())
+        await log.append([draft(1)])
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN")
+            other.execute("SELECT * FROM live").fetchall()
+            await log.replace([(draft(1).id, draft(1).payload, b"gone")])
+            assert not await log.scrub()
+        assert await log.scrub()
         await log.close()
 
     asyncio.run(main())
