@@ -86,11 +86,6 @@ attempts = Form(
     .where(tables.attempts.c.delivery == bindparam("of"))
     .order_by(tables.attempts.c.at, tables.attempts.c.id)
 )
-sent = Form(
-    sa.select(*shapes.delivery.columns).where(
-        _deliveries.c.event.in_(bindparam("keys", expanding=True)), _plain(_deliveries.c.endpoint) == bindparam("to")
-    )
-)
 known = Form(sa.select(*shapes.delivery.columns).where(_deliveries.c.id.in_(bindparam("keys", expanding=True))))
 superseded = Form(
     sa.select(*shapes.superseded.columns)

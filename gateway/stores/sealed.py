@@ -13,7 +13,7 @@ from gateway.stores.forms import Form, given
 class Walk:
     """One sealed column in the order of the columns that name its row.
 
-    A key is those columns as text: numbers padded so that the text sorts as they do, bytes as hex, joined by slashes.
+    A key is those columns as text, joined by slashes: bytes are hex, numbers decimal. Only a column between two others may hold a slash.
     """
 
     def __init__(self, sealed: sa.Column[Any], *order: sa.Column[Any]) -> None:
@@ -52,7 +52,10 @@ class Walk:
         return (*self._split(key), *((old.decode(), new.decode()) if self._text else (old, new)))
 
     def _split(self, key: str) -> list[Any]:
-        parts = key.split("/", len(self._order) - 1)
+        parts = [key]
+        if len(self._order) > 1:
+            first, rest = key.split("/", 1)
+            parts = [first, *rest.rsplit("/", len(self._order) - 2)]
         return [_read(column, part) for column, part in zip(self._order, parts, strict=True)]
 
 
@@ -66,9 +69,7 @@ def _kind(column: sa.Column[Any]) -> type:
 
 
 def _written(part: Any) -> str:
-    if isinstance(part, bytes):
-        return part.hex()
-    return part if isinstance(part, str) else f"{part:019d}"
+    return part.hex() if isinstance(part, bytes) else str(part)
 
 
 def _read(column: sa.Column[Any], part: str) -> Any:
@@ -77,13 +78,13 @@ def _read(column: sa.Column[Any], part: str) -> Any:
 
 
 walks = {
-    "records": Walk(tables.records.c.body, tables.records.c.number),
-    "events": Walk(tables.events.c.body, tables.events.c.number),
-    "superseded": Walk(tables.superseded.c.body, tables.superseded.c.number),
+    "records": Walk(tables.records.c.body, tables.records.c.id),
+    "events": Walk(tables.events.c.body, tables.events.c.id),
+    "superseded": Walk(tables.superseded.c.body, tables.superseded.c.record, tables.superseded.c.number),
     "merges": Walk(tables.merges.c.before, tables.merges.c.id),
-    "edges": Walk(tables.edges.c.value, tables.edges.c.key, tables.edges.c.customer),
+    "edges": Walk(tables.edges.c.value, tables.edges.c.customer, tables.edges.c.key),
     "attempts": Walk(tables.attempts.c.response, tables.attempts.c.delivery, tables.attempts.c.at, tables.attempts.c.id),
     "rejects": Walk(tables.rejects.c.body, tables.rejects.c.id),
-    "errands": Walk(tables.errands.c.key, tables.errands.c.number),
+    "errands": Walk(tables.errands.c.key, tables.errands.c.account, tables.errands.c.topic, tables.errands.c.hash),
     "booked": Walk(tables.booked.c.secrets, tables.booked.c.name),
 }  # fmt: skip

@@ -47,6 +47,7 @@ from gateway.stores import (
     sqlite_endpoints,
     sqlite_project,
     sqlite_purge,
+    sqlite_replay,
     sqlite_span,
     statements,
 )
@@ -228,7 +229,7 @@ class SqliteStore:
 
     async def revive(self, deliveries: Sequence[str], *, now: int) -> int:
         """See ``Store.revive``."""
-        return await self._writer.run(partial(sqlite_deliver.revive, deliveries=deliveries, now=now))
+        return await self._writer.run(partial(sqlite_replay.revive, deliveries=deliveries, now=now))
 
     # ------------------------------------------------------------------ replay
     async def span(self, span: Span, *, after: int = 0, limit: int = 1000) -> Sequence[EventRow]:
@@ -245,10 +246,14 @@ class SqliteStore:
             found += some
         return found
 
-    async def sent(self, events: Sequence[str], endpoint: str) -> dict[str, Delivery]:
-        """See ``Store.sent``."""
-        rows = await self._desk.run(lambda connection: inquiries.sent.run(connection, events, to=endpoint))
-        return {one.event: one for one in shapes.delivery.unpack_all(rows)}
+    async def known(self, deliveries: Sequence[str]) -> dict[str, Delivery]:
+        """See ``Store.known``."""
+        rows = await self._desk.run(lambda connection: inquiries.known.run(connection, deliveries))
+        return {one.id: one for one in shapes.delivery.unpack_all(rows)}
+
+    async def replay(self, deliveries: Sequence[Delivery], *, again: bool = False, now: int) -> int:
+        """See ``Store.replay``."""
+        return await self._writer.run(partial(sqlite_replay.replay, deliveries=deliveries, again=again, now=now))
 
     async def rejects(self, *, account: str | None = None, limit: int = 100, after: str = "") -> Sequence[Reject]:
         """See ``Store.rejects``."""
@@ -302,6 +307,10 @@ class SqliteStore:
         walk = sealed.walks[table]
         given = [walk.given(key, old, new) for key, old, new in bodies]
         return await self._writer.run(partial(_rebody, form=walk.put, given=given))
+
+    async def scrub(self) -> bool:
+        """See ``Store.scrub``. Waits a few seconds for readers and other writers."""
+        return await self._writer.run(sqlite_connection.truncate)
 
     async def counts(self) -> dict[str, Any]:
         """See ``Store.counts``."""

@@ -54,14 +54,15 @@ def finish(connection: sqlite3.Connection, results: Sequence[Result]) -> int:
         statements.put_attempts.run(connection, shapes.attempt.pack_all(_present(attempts)))
         final = [row for row in held if row[3] not in _OPEN]
         count_up(connection, Counter(f"deliveries.{state}" for *_, state in final))
-        return _wake(connection, ((endpoint, subject) for _, endpoint, subject, _ in final))
+        return wake(connection, ((endpoint, subject) for _, endpoint, subject, _ in final))
 
 
 def _present(attempts: Iterable[Attempt | None]) -> Iterable[Attempt]:
     return (attempt for attempt in attempts if attempt is not None)
 
 
-def _wake(connection: sqlite3.Connection, subjects: Iterable[tuple[str, str | None]]) -> int:
+def wake(connection: sqlite3.Connection, subjects: Iterable[tuple[str, str | None]]) -> int:
+    """Make the oldest that waits due, for each (endpoint, subject) of which nothing is under way. How many."""
     waited_for = list(dict.fromkeys(pair for pair in subjects if pair[1] is not None))
     return len(statements.promote.run(connection, waited_for))
 
@@ -80,24 +81,6 @@ def release(connection: sqlite3.Connection, alone: Rows, *, now: int) -> int:
         return 0
     with transaction(connection):
         return statements.expire.change(connection, now=now) + len(statements.promote.run(connection, alone))
-
-
-def revive(connection: sqlite3.Connection, deliveries: Sequence[str], *, now: int) -> int:
-    """See ``Store.revive``. What has a subject waits first, and becomes due at once where nothing of it is under way."""
-    with transaction(connection):
-        off = {name for name, _ in statements.endpoints.run(connection)}
-        final = {row for row in statements.final_by_id.run(connection, deliveries) if row[1] not in off}
-        loose = [number for number, _, subject, _ in final if subject is None]
-        bound = [number for number, _, subject, _ in final if subject is not None]
-        statements.revive.run(connection, loose, to=DeliveryState.DUE.value, now=now)
-        statements.revive.run(connection, bound, to=DeliveryState.WAITING.value, now=now)
-        _wake(connection, ((endpoint, subject) for _, endpoint, subject, _ in final))
-        count_up(connection, Counter({name: -amount for name, amount in _by_state(final).items()}))
-    return len(final)
-
-
-def _by_state(rows: Iterable[tuple[int, str, str | None, str]]) -> Counter[str]:
-    return Counter(f"deliveries.{state}" for *_, state in rows)
 
 
 def counts(connection: sqlite3.Connection) -> dict[str, int | None]:

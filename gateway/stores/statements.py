@@ -240,17 +240,19 @@ half_disabled = Form(
 )
 enable = Form(sa.delete(tables.endpoints).where(tables.endpoints.c.endpoint == bindparam("name")))
 
-_open = _deliveries.c.state.in_([word("due"), word("leased"), word("waiting")])
-final_by_id = Form(
-    sa.select(_deliveries.c.number, _deliveries.c.endpoint, _deliveries.c.subject, _deliveries.c.state).where(
-        _among(_deliveries.c.id), ~_open
-    )
+# ---------------------------------------------------------------------- sending again
+by_id = Form(
+    sa.select(
+        _deliveries.c.number, _deliveries.c.id, _deliveries.c.endpoint, _deliveries.c.subject, _deliveries.c.state
+    ).where(_among(_deliveries.c.id))
 )
+_again = given(number=BigInteger, state=Text, subject=Text)
 revive = Form(
     sa.update(_deliveries)
-    .where(_among(_deliveries.c.number))
+    .where(_deliveries.c.number == _again.c.number)
     .values(
-        state=bindparam("to"),
+        state=_again.c.state,
+        subject=_again.c.subject,
         due=bindparam("now"),
         tries=sa.literal_column("0"),
         claim=sa.null(),
@@ -258,7 +260,28 @@ revive = Form(
         cause=sa.null(),
     )
 )
+# A head that nobody has taken yet gives way; then the line is all that waits, each with its place and that of its event.
+_event = tables.events
+line = Form(
+    sa.select(_behind.c.endpoint, _behind.c.subject, _behind.c.number, _event.c.number)
+    .select_from(_subjects)
+    .join(_behind, sa.and_(same(_behind, _subjects, "endpoint", "subject"), tables.waiting(_behind)))
+    .join(_event, _event.c.id == _behind.c.event)
+)
+step_back = Form(
+    sa.update(_deliveries)
+    .where(
+        same(_deliveries, _subjects, "endpoint", "subject"),
+        tables.head(_deliveries),
+        _deliveries.c.state == word("due"),
+    )
+    .values(state=word("waiting"))
+)
+newest_delivery = Form(sa.select(sa.func.coalesce(sa.func.max(_deliveries.c.number), 0)))
+_places = given(number=BigInteger, place=BigInteger)
+move_up = Form(sa.update(_deliveries).where(_deliveries.c.number == _places.c.number).values(number=_places.c.place))
 
+# ---------------------------------------------------------------------- endpoints
 booked = Form(sa.select(*_columns(shapes.booked)).order_by(tables.booked.c.name))
 _entry = _insert(shapes.booked)
 put_booked = Form(_entry.on_conflict_do_nothing())
