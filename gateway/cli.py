@@ -26,6 +26,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "merges": ("desk:merges_app", "Customers who became one. 已合并。"),
     "endpoints": ("desk:endpoints_app", "Subscribers. 订阅端。"),
     "audit": ("tracing:audit_app", "Who did what: the audit trail. 审计。"),
+    "clients": ("people:clients_app", "Partners' programs that read the API. 接口调用方。"),
+    "users": ("people:users_app", "People at the console. 控制台用户。"),
     "keys": ("upkeep:keys_app", "The vault's keys. 密钥。"),
     "db": ("upkeep:db_app", "The store's database. 数据库。"),
     "config": ("looking:config_app", "The effective configuration. 生效配置。"),

@@ -1,0 +1,131 @@
+"""Records as somebody may see them: within their domain, each field as its class was granted."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from gateway import access, grant, store
+from gateway.clock import text
+from gateway.pipeline import change
+from gateway.pipeline.world import record_key
+from gateway.vault import Vault
+
+KINDS = ("customer", "order", "appointment", "interaction", "relationship", "unit", "staff", "stock")
+_WALK = 500
+# How many rows one page looks through at most: a filter that matches little answers short pages with a next, never slowly.
+_MOST = 4000
+_HOPS = 16
+_decode = msgspec.json.Decoder(dict[str, Any])
+
+
+class Sought(msgspec.Struct, frozen=True, kw_only=True):
+    """Which records of a kind: all conditions that are set. ``fields`` are public fields of the body and the value each must have."""
+
+    customer: str | None = None
+    account: str | None = None
+    unit: str | None = None
+    updated_since: int | None = None
+    fields: Mapping[str, str] = {}
+
+
+class Cut(msgspec.Struct, frozen=True, kw_only=True):
+    """One page: what may be shown, and the id to go on after, None at the end."""
+
+    items: list[dict[str, Any]]
+    next: str | None
+
+
+class Reading:
+    """Reads the store under a viewer's grants. What lies outside of the domain is as if it were not there."""
+
+    def __init__(self, records: store.Store, vault: Vault) -> None:
+        self._store = records
+        self._vault = vault
+
+    async def one(self, viewer: access.Viewer, kind: str, name: str) -> dict[str, Any] | None:
+        """A record by id; a merged customer's id answers with the survivor."""
+        row = await self.row(viewer, kind, name)
+        return self.shown(row, viewer) if row else None
+
+    async def row(self, viewer: access.Viewer, kind: str, name: str) -> store.Row | None:
+        """The row behind ``one``."""
+        for _ in range(_HOPS):
+            found = (await self._store.look(store.Wants(ids=[name]))).by_id.get(name)
+            if found is None or found.kind != kind or not viewer.sees(found.unit):
+                return None
+            into = _decode.decode(found.body).get("merged_into") if kind == "customer" else None
+            if not into:
+                return found
+            name = into
+        return None
+
+    async def by_number(self, viewer: access.Viewer, kind: str, account: str, external: str) -> store.Row | None:
+        """A record by its account and the partner's own number."""
+        key = record_key(self._vault, kind, account, external)
+        found = (await self._store.look(store.Wants(records=[key]))).rows.get(key)
+        return found if found and found.kind == kind and viewer.sees(found.unit) else None
+
+    async def page(self, viewer: access.Viewer, kind: str, sought: Sought, *, after: str, limit: int) -> Cut:
+        """Records by id, that is, by when they were first seen. Writing while somebody pages neither repeats nor skips one."""
+        items: list[dict[str, Any]] = []
+        walked = 0
+        while walked < _MOST:
+            rows = await self._store.rows(kind, limit=_WALK, after=after, customer=sought.customer)
+            for row in rows:
+                after = row.id
+                if viewer.sees(row.unit) and self._meant(row, sought):
+                    items.append(self.shown(row, viewer))
+                    if len(items) == limit:
+                        return Cut(items=items, next=after)
+            walked += len(rows)
+            if len(rows) < _WALK:
+                return Cut(items=items, next=None)
+        return Cut(items=items, next=after)
+
+    def _meant(self, row: store.Row, sought: Sought) -> bool:
+        if sought.account is not None and row.account != sought.account:
+            return False
+        if sought.unit is not None and row.unit != sought.unit:
+            return False
+        if sought.updated_since is not None and row.updated < sought.updated_since:
+            return False
+        if not sought.fields:
+            return True
+        body = _decode.decode(row.body)
+        return all(body.get(name) == wanted for name, wanted in sought.fields.items())
+
+    def shown(self, row: store.Row, viewer: access.Viewer) -> dict[str, Any]:
+        """A record under the viewer's grants, with ``sequence`` (the last event's), ``seen_at`` and, where something was held back, ``withheld``."""
+        body = change.published(_decode.decode(row.body))
+        shown, withheld = grant.reveal(body, row.id, self._vault, viewer.grants.__getitem__)
+        shown.update(id=row.id, sequence=row.sequence, seen_at=text(row.updated))
+        if withheld:
+            shown["withheld"] = sorted(one.value for one in withheld)
+        return shown
+
+    async def identities(self, viewer: access.Viewer, row: store.Row) -> list[dict[str, Any]]:
+        """Who a customer is, by every system: namespace, strength, and the value as contact data is granted."""
+        edges = (await self._store.look(store.Wants(edges_of=[row.id]))).edges_of.get(row.id, [])
+        return [self._identity(edge, viewer) for edge in sorted(edges, key=lambda one: (one.namespace, one.first_seen))]
+
+    def _identity(self, edge: store.Edge, viewer: access.Viewer) -> dict[str, Any]:
+        body = {"identities": {"value": {"$sealed": edge.value}}}
+        shown, _ = grant.reveal(body, edge.customer, self._vault, viewer.grants.__getitem__)
+        return {
+            "namespace": edge.namespace,
+            "scope": edge.scope,
+            "value": shown["identities"].get("value"),
+            "strength": edge.strength.value,
+            "verified": edge.verified,
+            "live": edge.live,
+            "first_seen": text(edge.first_seen),
+            "last_seen": text(edge.last_seen),
+        }
+
+    def event(self, row: store.EventRow, viewer: access.Viewer) -> dict[str, Any]:
+        """An event as this viewer may see it, as a webhook would carry it."""
+        shown, withheld = grant.reveal_event(_decode.decode(row.body), self._vault, viewer.grants.__getitem__)
+        if withheld:
+            shown["withheld"] = sorted(one.value for one in withheld)
+        return shown
