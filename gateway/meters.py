@@ -34,12 +34,30 @@ class Meters:
         self.superseded = Counter("gateway_superseded", "Versions that came too late", ["account"], registry=registry)
         self.flagged = Counter(
             "gateway_flagged",
-            "Changes that a person may want to look at: regressed, sum_mismatch, refund_exceeds_paid, unknown_status",
+            "Changes that a person may want to look at: regressed, sum_mismatch, refund_exceeds_paid, unknown_status, unit_cycle, unit_depth",
             ["account", "flag"],
+            registry=registry,
+        )
+        self.filter_faults = Counter(
+            "gateway_filter_faults",
+            "Events not sent because an endpoint's filter could not be asked about them, mostly for a field that is not there",
+            ["endpoint"],
             registry=registry,
         )
         self.events = Counter("gateway_events", "Events published", ["type"], registry=registry)
         self.attempts = Counter("gateway_attempts", "Attempts to deliver", ["endpoint", "outcome"], registry=registry)
+        self.circuit = Gauge(
+            "gateway_endpoint_circuit",
+            "Circuit of an endpoint: 0 closed, 1 half-open (one send is to tell), 2 open (nothing is tried)",
+            ["endpoint"],
+            registry=registry,
+        )
+        self.our_faults = Counter(
+            "gateway_delivery_faults",
+            "Attempts that our own side could not make (no route, no resolver, no keys); they cost no retry",
+            ["endpoint", "cause"],
+            registry=registry,
+        )
         self.end_to_end = Histogram(
             "gateway_end_to_end_seconds",
             "From writing down to the endpoint's 2xx, first attempts",

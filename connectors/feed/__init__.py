@@ -29,6 +29,7 @@ CARD = Card(
     topics=(
         Topic(name="customer", title=Text("客户资料", "Customer"), mapping="customer"),
         Topic(name="order", title=Text("订单", "Order"), mapping="order"),
+        Topic(name="unit", title=Text("组织（总部、大区、门店）", "Org unit"), mapping="unit"),
         Topic(name=OTHER, title=Text("自定义记录", "Record with a mapping of one's own")),
     ),
     open=_open,

@@ -10,7 +10,7 @@ Auth = Literal["standard-webhooks", "hmac", "bearer", "none-on-loopback"]
 Format = Literal["auto", "json", "ndjson", "xml", "csv", "xlsx"]
 
 # The field that names a row, for the mappings that come with the gateway.
-ID_FIELDS = {"customer": "customer_code", "order": "order_no"}
+ID_FIELDS = {"customer": "customer_code", "order": "order_no", "unit": "unit_code"}
 
 _STEM = re.compile(r"(?:feed/)?([a-z0-9][a-z0-9_-]*)")
 
@@ -21,7 +21,10 @@ class FeedOptions(Options, frozen=True, kw_only=True, forbid_unknown_fields=True
     __title__: ClassVar[str] = "Generic feed"
 
     mapping: Annotated[
-        str, Meta(description="What the rows mean: feed/customer, feed/order, or the stem of a file in mappings/feed.")
+        str,
+        Meta(
+            description="What the rows mean: feed/customer, feed/order, feed/unit, or the stem of a file in mappings/feed."
+        ),
     ]
     auth: Annotated[Auth, Meta(description="How a request proves who sent it.")] = "standard-webhooks"
     secret: Annotated[
@@ -32,7 +35,8 @@ class FeedOptions(Options, frozen=True, kw_only=True, forbid_unknown_fields=True
         Format, Meta(description="What bodies are written in; auto goes by the content type, then by the content.")
     ] = "auto"
     id_path: Annotated[
-        str, Meta(description="JMESPath to the value that names a row; order_no or customer_code where absent.")
+        str,
+        Meta(description="JMESPath to the value that names a row; order_no, customer_code or unit_code where absent."),
     ] = ""
     key_path: Annotated[
         str, Meta(description="JMESPath to the value within which order is kept; the row's name where absent.")
@@ -51,6 +55,7 @@ def stem(account: Account, options: FeedOptions) -> str:
     match = _STEM.fullmatch(options.mapping)
     if match is None:
         raise ConfigError(
-            "mapping must be feed/customer, feed/order or feed/<stem>", place=f"accounts.{account.name}.mapping"
+            "mapping must be feed/customer, feed/order, feed/unit or feed/<stem>",
+            place=f"accounts.{account.name}.mapping",
         )
     return match.group(1)

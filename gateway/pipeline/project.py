@@ -165,6 +165,7 @@ class Projector:
     async def step(self, lane: Lane, shard: int) -> int:
         """Project one batch; returns how many entries it had."""
         if self._cursors is None:
+            await self._router.units.load(self._store)
             self._cursors = await self._store.cursors()
         at = self._cursors.get((lane, shard), 0)
         entries = await self._journal.read(lane, shard, at, self._most)
@@ -276,6 +277,8 @@ class Projector:
                 self._apply_one(read, world)
                 done.applied.append(read)
         now = self._clock.now()
+        # Before routing: a store's first order may come in the batch that brings the store.
+        world.flagged += self._router.units.learn(world.rows)
         done.world = world
         done.batch = msgspec.structs.replace(
             world.batch(),

@@ -1,36 +1,61 @@
-"""Who may know: from an event's type to the endpoints that asked for it."""
+"""Who may know: from an event's type, unit and content to the endpoints that asked for it."""
 
 from collections.abc import Sequence
 
+import structlog
+
 from gateway.clock import derived_id
 from gateway.destination import Endpoint
+from gateway.meters import Meters
+from gateway.pipeline import filters
+from gateway.pipeline.units import Units
 from gateway.store import Delivery, EventRow
+
+_log = structlog.get_logger()
+_OPERATOR = "operator."
 
 
 def matches(pattern: str, kind: str) -> bool:
-    """Whether an event type is meant by a pattern."""
-    if pattern in ("*", kind):
+    """Whether an event type is meant by a pattern. ``*`` alone means what happened to customers and orders, never the gateway's own ``operator.*``."""
+    if pattern == kind:
         return True
+    if pattern == "*":
+        return not kind.startswith(_OPERATOR)
     return pattern.endswith(".*") and kind.startswith(pattern[:-1])
 
 
 class Router:
-    """Matches once per type and remembers."""
+    """Matches once per type and remembers; unit and filter are looked at only where an endpoint has one.
 
-    def __init__(self, endpoints: Sequence[Endpoint]) -> None:
+    ConfigError when a filter cannot be used. A filter that cannot be asked about an event (a field is not there) does not match: it is counted,
+    and logged once. ``units`` is the tree that is looked at; whoever has a store loads it.
+    """
+
+    def __init__(
+        self, endpoints: Sequence[Endpoint], *, units: Units | None = None, meters: Meters | None = None
+    ) -> None:
+        self.units = units or Units()
+        self._meters = meters
+        self._failed: set[tuple[str, str]] = set()
+        self.replace(endpoints)
+
+    def replace(self, endpoints: Sequence[Endpoint]) -> None:
+        """Match these from the next event on. ConfigError changes nothing."""
+        programs = {end.name: filters.Filter(end.filter, place=filter_of(end.name)) for end in endpoints if end.filter}
         self._endpoints = tuple(endpoints)
-        self._by_type: dict[str, tuple[Endpoint, ...]] = {}
+        self._filters = programs
+        self._by_type: dict[str, tuple[tuple[Endpoint, ...], bool]] = {}
 
     def match(self, kind: str) -> tuple[Endpoint, ...]:
         """The endpoints that asked for this type, in the order of the config."""
-        found = self._by_type.get(kind)
-        if found is None:
-            found = tuple(end for end in self._endpoints if any(matches(pattern, kind) for pattern in end.events))
-            self._by_type[kind] = found
-        return found
+        return self._of_type(kind)[0]
 
     def deliveries(self, event: EventRow, *, now: int) -> list[Delivery]:
         """One due delivery per endpoint, with the same ids whenever the same event is routed."""
+        ends: Sequence[Endpoint]
+        ends, narrowed = self._of_type(event.type)
+        if narrowed:
+            ends = self._narrowed(ends, event)
         return [
             Delivery(
                 id=derived_id("dlv", event.at, event.id, end.name),
@@ -40,5 +65,36 @@ class Router:
                 due=now,
                 created=now,
             )
-            for end in self.match(event.type)
+            for end in ends
         ]
+
+    def _of_type(self, kind: str) -> tuple[tuple[Endpoint, ...], bool]:
+        found = self._by_type.get(kind)
+        if found is None:
+            ends = tuple(end for end in self._endpoints if any(matches(pattern, kind) for pattern in end.events))
+            found = self._by_type[kind] = ends, any(end.unit is not None or end.filter for end in ends)
+        return found
+
+    def _narrowed(self, ends: Sequence[Endpoint], event: EventRow) -> Sequence[Endpoint]:
+        within = self.units.tree.within
+        ends = [end for end in ends if end.unit is None or within(event.unit, end.unit)]
+        if not any(end.filter for end in ends):
+            return ends
+        context = filters.context_of(event.body)
+        return [end for end in ends if not end.filter or self._holds(end, context)]
+
+    def _holds(self, end: Endpoint, context: filters.Context) -> bool:
+        found = self._filters[end.name].holds(context)
+        if isinstance(found, bool):
+            return found
+        if self._meters is not None:
+            self._meters.filter_faults.labels(end.name).inc()
+        if (end.name, end.filter) not in self._failed:
+            self._failed.add((end.name, end.filter))
+            _log.warning("route.filter_failed", endpoint=end.name, cause=found.cause)
+        return False
+
+
+def filter_of(name: str) -> str:
+    """Where an endpoint's filter stands in the config."""
+    return f"endpoints.{name}.filter"

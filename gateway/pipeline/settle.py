@@ -6,12 +6,12 @@ from typing import Any, TypeVar
 import msgspec
 
 from gateway import identity, journal, store
-from gateway.clock import Clock, derived_id, new_id, text
+from gateway.clock import Clock, derived_id, text
 from gateway.connector import Fetch
 from gateway.errors import GatewayError, Stale
 from gateway.model.identity import Strength
 from gateway.model.values import Sensitivity
-from gateway.pipeline import change, joining
+from gateway.pipeline import change, joining, rewrite
 from gateway.pipeline.project import errand
 from gateway.pipeline.route import Router
 from gateway.pipeline.world import Cause, World
@@ -55,7 +55,7 @@ class Settler:
                 raise Purged(
                     "the entry is older than journal.keep and gone", place=letter.entry, remedy="drop the dead letter"
                 )
-            await self._journal.append([self._again(entry)])
+            await self._journal.append([rewrite.copy(entry, self._vault, now=self._clock.now())])
             settled.append(msgspec.structs.replace(letter, state="retried", tries=letter.tries + 1))
         await self._store.bury(settled)
         return settled
@@ -67,21 +67,6 @@ class Settler:
                 msgspec.structs.replace(letter, state="dropped", detail=f"{letter.detail} | dropped: {reason}")
                 for letter in letters
             ]
-        )
-
-    def _again(self, entry: journal.Entry) -> journal.Draft:
-        now = self._clock.now()
-        name = new_id("ent", now)
-        payload = self._vault.open(entry.payload, entry.id.encode())
-        return journal.Draft(
-            id=name,
-            account=entry.account,
-            topic=entry.topic,
-            lane=entry.lane,
-            dedupe=entry.dedupe,
-            partition=entry.partition,
-            received_at=entry.received_at,
-            payload=self._vault.seal(payload, name.encode()),
         )
 
     async def ask_again(self, account: str, fetch: Fetch) -> None:
@@ -103,6 +88,7 @@ class Settler:
         )
         world = World(found, self._vault)
         world.merge(identity.Merge(survivor, loser, f"settled by a person: {pair.reason}"), cause)
+        await self._router.units.load(self._store)
         await self._store.apply(
             msgspec.structs.replace(
                 world.batch(),
@@ -150,6 +136,7 @@ class Settler:
         kept = _apart(joining.parted(current, before["joined"], before["survivor"]), loser.id, now)
         given = await self._store.moved(merge.id)
         events = [self._event(survivor, kept, loser.id, now), self._event(loser, lost, survivor.id, now, list(given))]
+        await self._router.units.load(self._store)
         batch = store.Batch(
             gone=[(edge.key, survivor.id) for edge in edges],
             edges=[self._back(edge, loser.id) for edge in edges],
