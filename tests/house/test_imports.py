@@ -180,4 +180,4 @@ def test_every_library_we_ask_for_is_used() -> None:
 
 
 # Import name → distribution, where they differ. Jinja comes as an extra of litestar.
-_DISTRIBUTIONS = {"yaml": "pyyaml"}
+_DISTRIBUTIONS = {"cel": "common_expression_language", "yaml": "pyyaml"}
