@@ -1,4 +1,5 @@
-# The house's own commands. Everything runs from .venv, which `setup` makes; nothing is installed outside of it but Debian's Chromium.
+# The house's own commands. Everything runs from .venv, which `setup` makes; nothing is installed outside of it but Debian's
+# Chromium, Redis and Maven, which only the tests need.
 
 # The first Python on PATH that is new enough; PYTHON=/path/to/python chooses another.
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -9,7 +10,7 @@ RUN := $(VENV)/bin
 PIP := $(PY) -m pip --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench faults lock docs browser clean
+.PHONY: help setup demo test check bench faults lock docs browser servers clean
 
 help: ## Show this.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,7 +20,7 @@ setup: $(VENV)/.installed ## Make .venv with the locked dependencies; the comman
 demo: setup ## Run the gateway, the SCRM core and simulated partners; Ctrl-C stops all. DEMO="--rate 50 --seconds 30"
 	@exec $(RUN)/gateway demo $(DEMO)
 
-test: setup browser ## Run every test. TEST="tests/unit -x" narrows it.
+test: setup browser servers ## Run every test. TEST="tests/unit -x" narrows it.
 	$(PY) -m pytest $(TEST)
 
 check: setup ## Format, lint, types, storeys, config and mappings, golden cases, docs.
@@ -78,3 +79,28 @@ browser:
 	  echo "The tests of the pages drive a real Chromium, and none is on PATH."; \
 	  echo "  Debian, Ubuntu: sudo apt-get install chromium fonts-noto-cjk"; \
 	  echo "  without it:     make setup && $(PY) -m pytest -m 'not browser'"; exit 1; }
+
+servers: $(VENV)/kafka/.installed
+	@command -v redis-server >/dev/null || { \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    echo "installing Redis for the tests of streams …"; \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -qq redis-server >/dev/null; \
+	  fi; }
+	@command -v redis-server >/dev/null || { \
+	  echo "Streams are tested against a real Redis, and redis-server is not on PATH."; \
+	  echo "  Debian, Ubuntu: sudo apt-get install redis-server"; exit 1; }
+
+# Apache Kafka and what it needs, as its pom names them; Maven checks each file against the sum that its repository publishes.
+$(VENV)/kafka/.installed: tests/servers/kafka/pom.xml | $(VENV)/.installed
+	@{ command -v mvn && command -v java; } >/dev/null || { \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    echo "installing Java and Maven for the tests of topics …"; \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq maven default-jre-headless >/dev/null; \
+	  fi; }
+	@{ command -v mvn && command -v java; } >/dev/null || { \
+	  echo "Topics are tested against Apache Kafka, which needs Java 17 or newer, and Maven to fetch it."; \
+	  echo "  Debian, Ubuntu: sudo apt-get install maven default-jre-headless"; exit 1; }
+	@echo "fetching Apache Kafka into $(VENV)/kafka …"
+	@rm -rf $(VENV)/kafka
+	@mvn -q -B -C -f $< dependency:copy-dependencies -DoutputDirectory=$(CURDIR)/$(VENV)/kafka
+	@touch $@
