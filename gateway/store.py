@@ -304,8 +304,8 @@ class Batch(Kept, frozen=True, kw_only=True):
     """What one stretch of entries led to. ``rows`` and ``edges`` are inserted or replaced by their keys.
 
     ``moves`` re-points every record of a merged customer to its survivor, after ``rows`` are written; ``gone`` are edges (key, customer)
-    that are deleted before ``edges`` are written. ``read`` are the records that ``rows`` replace, as (id, sequence, updated) when they were looked
-    up: one that somebody else wrote since makes the batch Stale. ``claim`` and ``lease`` hand at most ``claim_most`` of the
+    that are deleted before ``edges`` are written. ``read`` are the records that ``rows`` replace, and others that the batch relies on, as
+    (id, sequence, updated) when they were looked up: one that somebody else wrote since makes the batch Stale. ``claim`` and ``lease`` hand at most ``claim_most`` of the
     new deliveries to the caller at birth, saving a claim.
     """
 

@@ -48,6 +48,9 @@ class Reader:
         try:
             opened = self._accounts.need(entry.account)
             payload = self._vault.open(entry.payload, entry.id.encode())
+            if payload == journal.ERASED:
+                _log.info("project.erased", entry=entry.id)
+                return Read(entry=entry)
             stage = "decode"
             decoded = opened.connector.decode(entry.topic, payload)
             stem = decoded.mapping if decoded.mapping is not None else opened.card.topic(entry.topic).mapping
@@ -183,7 +186,7 @@ class Projector:
         return len(entries)
 
     async def project(self, entries: Sequence[journal.Entry], before: store.Cursor | None) -> None:
-        """Apply ``entries`` in one commit. ``before`` None re-projects entries behind the cursor (a retried dead letter)."""
+        """Apply ``entries`` in one commit. An erased one changes nothing. ``before`` None re-projects entries behind the cursor (a retried dead letter)."""
         reads = [self._reader.read(entry) for entry in entries]
         found = await self._look(reads)
         done = self._apply_all(reads, found)
@@ -197,6 +200,8 @@ class Projector:
             lease=self._clock.now() + int(self._lease * SECOND),
             claim_most=max(0, room),
         )
+        # Off the loop: it waits for the disk. What comes back as Stale is sealed again, with secrets that last.
+        await asyncio.to_thread(self._vault.keep)
         claimed = await self._store.apply(batch)
         self._report(done)
         if claimed:

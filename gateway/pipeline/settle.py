@@ -1,5 +1,6 @@
 """What a person decides: try a dead letter again, or drop it with a reason; undo a merge; settle a pair."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
@@ -26,6 +27,12 @@ class Purged(GatewayError):
     """The journal no longer holds the entry."""
 
     code = "journal.purged"
+
+
+class Wiped(GatewayError):
+    """What is asked for was erased with its customer."""
+
+    code = "journal.erased"
 
 
 class Settler:
@@ -89,6 +96,7 @@ class Settler:
         world = World(found, self._vault)
         world.merge(identity.Merge(survivor, loser, f"settled by a person: {pair.reason}"), cause)
         await self._router.units.load(self._store)
+        await asyncio.to_thread(self._vault.keep)
         await self._store.apply(
             msgspec.structs.replace(
                 world.batch(),
@@ -126,6 +134,10 @@ class Settler:
 
     async def _unmerge(self, merge: store.Merge) -> None:
         before: dict[str, Any] = msgspec.json.decode(merge.before)
+        if "loser" not in before:
+            raise Wiped(
+                "one of the two was erased", place=merge.id, remedy="leave it: there is nothing to give back to anybody"
+            )
         found = await self._store.look(store.Wants(ids=[merge.survivor, merge.loser], edges_of=[merge.survivor]))
         survivor, loser = found.by_id[merge.survivor], found.by_id[merge.loser]
         now = self._clock.now()
@@ -145,6 +157,7 @@ class Settler:
             events=events,
             deliveries=[one for event in events for one in self._router.deliveries(event, now=now)],
         )
+        await asyncio.to_thread(self._vault.keep)
         await self._store.unmerge(merge, batch)
 
     def _back(self, edge: store.Edge, owner: str) -> store.Edge:
@@ -195,7 +208,7 @@ def _stamps(found: store.Found) -> list[tuple[str, int, int]]:
 def _need_both(pair: store.Candidate, found: store.Found) -> None:
     for name in (pair.a, pair.b):
         row = found.by_id.get(name)
-        if row is None or msgspec.json.decode(row.body).get("state") == "merged":
+        if row is None or msgspec.json.decode(row.body).get("state") in ("merged", "erased"):
             raise GatewayError(
                 f"{name} is no customer of its own any more", place=pair.id, remedy="part the pair, it is settled"
             )

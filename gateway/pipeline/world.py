@@ -79,7 +79,7 @@ class World:
 
     @property
     def read(self) -> Sequence[tuple[str, int, int]]:
-        """Those of them that existed, as they were when they were looked up."""
+        """Those of them that existed, and customers that others are about, as they were when they were looked up."""
         return [(name, sequence, updated) for name, (sequence, updated) in self._stamps.items()]
 
     @property
@@ -138,6 +138,8 @@ class World:
         if resolved.customer is None and not resolved.new:
             return None
         name = resolved.customer or derived_id("cus", cause.at, cause.entry, str(number))
+        # Whom this is about may be erased meanwhile: then it is about somebody new.
+        self._rely(name)
         fresh = self._attach(name, resolved, cause)
         patch = said.record if said.kind == "customer" else said.customer
         self._customer(name, patch, said, cause, fresh)
@@ -389,13 +391,18 @@ class World:
         }
 
     def _keep(self, row: Row, new: Body) -> None:
-        known = self._by_id.get(row.id)
-        if known is not None and row.id not in self._dirty:
-            self._stamps[row.id] = (known.sequence, known.updated)
+        self._rely(row.id)
         self._dirty[row.id] = row
         self._by_id[row.id] = row
         self._rows[row.key] = row
         self._bodies[row.id] = new
+
+
+    def _rely(self, name: str) -> None:
+        """What the batch says holds only while this record is as it was looked up."""
+        known = self._by_id.get(name)
+        if known is not None and name not in self._dirty:
+            self._stamps[name] = (known.sequence, known.updated)
 
 
 class _Aliases(dict[str, str]):

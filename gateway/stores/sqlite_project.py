@@ -97,10 +97,10 @@ def _advance(connection: sqlite3.Connection, before: Cursor | None, after: Curso
 
 
 def _write_rows(connection: sqlite3.Connection, batch: Batch) -> Counter[str]:
+    if batch.read and set(batch.read).difference(statements.stamps.run(connection, [name for name, _, _ in batch.read])):
+        raise Stale("another writer changed a record of this batch since it was read")
     if not batch.rows:
         return Counter()
-    if set(batch.read).difference(statements.stamps.run(connection, [name for name, _, _ in batch.read])):
-        raise Stale("another writer changed a record of this batch since it was read")
     newest = statements.newest_row.run(connection)[0][0]
     statements.put_rows.run(connection, shapes.row.pack_all(batch.rows))
     fresh = statements.new_kinds.run(connection, after=newest)

@@ -46,7 +46,7 @@ WORLD: dict[str, frozenset[str]] = {
 # File → how long it may be, and why. Lower a number when the file shrinks.
 LONGER: dict[str, tuple[int, str]] = {
     "gateway/store.py": (560, "one promise: its row shapes and its verbs, with a docstring each"),
-    "gateway/pipeline/world.py": (440, "what one batch knows, in memory; rules stand in change.py and identity.py"),
+    "gateway/pipeline/world.py": (446, "what one batch knows, in memory; rules stand in change.py and identity.py"),
     "connectors/taobao/simulate.py": (425, "the platform's two servers, which share one shop"),
 }
 # Revisions are lists of statements, in functions that Alembic names.
