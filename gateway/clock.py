@@ -148,6 +148,11 @@ def derived_id(prefix: str, now: int, *seed: str | bytes) -> str:
     return _uuid7(prefix, now, hashlib.blake2b(parts.encode(), digest_size=10).digest())
 
 
+def made_at(name: str) -> int:
+    """The instant for which an id of this house was made, cut to the millisecond. ValueError when it is none."""
+    return int(name.rpartition("_")[2][:12], 16) * 1000
+
+
 def _uuid7(prefix: str, now: int, random: bytes) -> str:
     # 48 bits of milliseconds, version 7, 12 random bits, variant 10, 62 random bits.
     bits = int.from_bytes(random, "big")

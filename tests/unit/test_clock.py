@@ -62,6 +62,14 @@ def test_new_ids_sort_by_their_millisecond_and_are_version_seven() -> None:
     assert int(early[4:16], 16) == 1_760_000_000_000
 
 
+def test_id_tells_when_it_was_made() -> None:
+    """To the millisecond, fresh or derived; what is no id says so."""
+    now = 1_760_000_000_123_456
+    assert clock.made_at(clock.new_id("ent", now)) == clock.made_at(clock.derived_id("evt", now, "a")) == now - 456
+    with pytest.raises(ValueError, match="base 16"):
+        clock.made_at("ent_nothing")
+
+
 def test_derived_id_depends_on_where_its_parts_end() -> None:
     """The same parts give the same id, and no other parts do."""
     now = 1_760_000_000_000_000
