@@ -459,6 +459,10 @@ class Store(Protocol):
         of a disabled endpoint stay as they are. Returns how many were revived."""
         ...
 
+    async def drop(self, deliveries: Sequence[str], *, cause: str) -> int:
+        """Give up on dead and disabled deliveries: they become cancelled, with the cause. Others stay. Returns how many."""
+        ...
+
     # ------------------------------------------------------------------ replay
     async def span(self, span: Span, *, after: int = 0, limit: int = 1000) -> Sequence[EventRow]:
         """The events that are meant, by number."""

@@ -15,6 +15,7 @@ from gateway.stores.sqlite_deliver import wake
 from gateway.stores.sqlite_project import count_up
 
 _OPEN = {state.value for state in OPEN}
+_FAILED = {DeliveryState.DEAD.value, DeliveryState.DISABLED.value}
 _DUE, _WAITING, _DONE = DeliveryState.DUE, DeliveryState.WAITING, DeliveryState.DONE.value
 
 
@@ -36,6 +37,17 @@ def revive(connection: sqlite3.Connection, deliveries: Sequence[str], *, now: in
         _revive(connection, [(one, one.subject) for one in final], now)
         _line_up(connection, ((one.endpoint, one.subject) for one in final))
     return len(final)
+
+
+def drop(connection: sqlite3.Connection, deliveries: Sequence[str], *, cause: str) -> int:
+    """See ``Store.drop``."""
+    with transaction(connection):
+        given_up = [one for one in _known(connection, deliveries) if one.state in _FAILED]
+        statements.give_up.run(connection, [one.number for one in given_up], why=cause)
+        tally = Counter({f"deliveries.{DeliveryState.CANCELLED.value}": len(given_up)})
+        tally.subtract(f"deliveries.{one.state}" for one in given_up)
+        count_up(connection, tally)
+    return len(given_up)
 
 
 def replay(connection: sqlite3.Connection, deliveries: Sequence[Delivery], *, again: bool, now: int) -> int:

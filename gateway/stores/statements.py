@@ -260,6 +260,9 @@ revive = Form(
         cause=sa.null(),
     )
 )
+give_up = Form(
+    sa.update(_deliveries).where(_among(_deliveries.c.number)).values(state=word("cancelled"), cause=bindparam("why"))
+)
 # A head that nobody has taken yet gives way; then the line is all that waits, each with its place and that of its event.
 _event = tables.events
 line = Form(

@@ -104,6 +104,26 @@ class Stopping(StoreTests):
 
         self.run(place, scenario)
 
+    def test_dropped_delivery_is_cancelled_with_the_reason(self, place: Path) -> None:
+        """Dead or disabled; what is open or done is not somebody's to drop, and dropping again changes nothing."""
+
+        async def scenario(store: Store, clock: TurnedClock) -> None:
+            await store.apply(
+                batch_of(*(delivery(f"dlv_{number}") for number in range(3)), delivery("dlv_3", endpoint="bi"))
+            )
+            await store.disable("bi", cause="410", now=NOW)
+            held = await take(store, limit=2)
+            await store.finish([outcome(held[0], DeliveryState.DEAD), outcome(held[1])])
+            names = ["dlv_0", "dlv_1", "dlv_2", "dlv_3", "dlv_9"]
+            assert await store.drop(names, cause="sold the shop") == 2
+            assert await store.drop(names, cause="other") == 0
+            assert await states(store) == {"dlv_0": "cancelled", "dlv_1": "done", "dlv_2": "due", "dlv_3": "cancelled"}
+            assert {one.cause for one in await store.deliveries(state=DeliveryState.CANCELLED)} == {"sold the shop"}
+            counts = await store.counts()
+            assert [counts[f"deliveries.{name}"] for name in ("dead", "disabled", "cancelled")] == [0, 0, 2]
+
+        self.run(place, scenario)
+
 
 def entry(name: str = "crm", **changes: Any) -> Booked:
     """An endpoint that was made at run time."""
