@@ -1,94 +1,190 @@
-"""What an endpoint or a person may see: a grant per sensitivity class, and how a sealed body is opened under it."""
+"""What a reader may see of a sealed body: a treatment per sensitivity class, whoever the reader is.
 
-import re
-from collections.abc import Callable
+====== =========================================================================================
+clear  the value
+mask   enough of it to recognise, not enough to use: ``gateway.masking``
+token  a pseudonym, the reader's own: ``gateway.pseudonym``
+seal   nothing in its place; with all others of its kind under ``sealed``, for the reader's key alone
+drop   nothing; it is not even opened, and the class is named in ``withheld``
+====== =========================================================================================
+
+``sealed`` is one compact JWE over a JSON object of the values by their JSON Pointers (RFC 6901). A value whose record was erased is absent
+under every treatment that opens it, and its class is named in ``erased``.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from gateway import masking
+import msgspec
+
+from gateway import masking, places
+from gateway.errors import ConfigError, Erased
 from gateway.model.values import Sensitivity
-from gateway.vault import SEALED, Vault, class_of
+from gateway.places import Places
+from gateway.pseudonym import Pseudonyms, alone
+from gateway.recipient import Recipient, recipient_of
+from gateway.vault import Vault
 
 CLEAR = "clear"
 MASK = "mask"
+TOKEN = "token"  # noqa: S105  # a treatment
+SEAL = "seal"
 DROP = "drop"
 
-Treat = Callable[[Sensitivity], str]
-"""What may be done with a class: ``clear``, ``mask`` or ``drop``."""
+CLASSES = tuple(one for one in Sensitivity if one is not Sensitivity.PUBLIC)
+_TREATMENTS = frozenset({CLEAR, MASK, TOKEN, SEAL, DROP})
+_NULL = b"null"
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
 
-_RECORD_ID = re.compile(r"[a-z]{2,6}_")
+
+class Grant(msgspec.Struct, frozen=True, kw_only=True):
+    """What one reader may see. ``who`` names it among all (``endpoint:crm``, ``client:bi``): pseudonyms belong to that name. A class that
+    ``treatments`` does not name is dropped. ``recipient`` is the public JWK, as JSON text, that ``seal`` needs."""
+
+    who: str
+    treatments: Mapping[Sensitivity, str]
+    recipient: str = ""
 
 
-def reveal(body: dict[str, Any], record_id: str, vault: Vault, treat: Treat) -> tuple[dict[str, Any], set[Sensitivity]]:
-    """A copy of ``body`` with each token opened, masked or left out as ``treat`` says of its class.
+class Reader:
+    """A grant made ready. Keep one per grant: making it reads the key. ConfigError for a recipient that cannot be sealed to."""
 
-    The second value names the classes of which something was dropped because ``treat`` said so. A token in a list is dropped with its
-    place; an object in a list stays, without the dropped key. Tampered when a token is not this record's.
+    def __init__(self, grant: Grant, vault: Vault) -> None:
+        unknown = set(grant.treatments.values()) - _TREATMENTS
+        if unknown:
+            raise ValueError(f"no such treatment: {', '.join(sorted(unknown))}")
+        if not grant.who:
+            raise ValueError("a grant belongs to somebody")
+        self.grant = grant
+        self.how = {one: grant.treatments.get(one, DROP) for one in CLASSES}
+        self.pseudonyms: Pseudonyms | None = None
+        self.recipient: Recipient | None = None
+        if TOKEN in self.how.values():
+            self.pseudonyms = Pseudonyms(vault.blind("pseudonym", grant.who))
+        if SEAL in self.how.values():
+            self.recipient = recipient_of(grant.recipient, place=f"the recipient of {grant.who}")
+        own = (grant.who, grant.recipient) if self.pseudonyms or self.recipient else ()
+        self.sight = (*self.how.values(), *own)
+        """Equal for two readers who see the same of everything."""
+
+
+class Body:
+    """A sealed body, each text of which is opened at most once, however many readers it is shown to.
+
+    It holds what it opened in the clear for as long as it lives: let go of it soon.
     """
-    reader = _Reader(vault, treat)
-    return reader.fields(body, f"{record_id}/"), reader.withheld
 
+    __slots__ = ("_opened", "_places", "_pointers", "_vault")
 
-def reveal_event(event: dict[str, Any], vault: Vault, treat: Treat) -> tuple[dict[str, Any], set[Sensitivity]]:
-    """As ``reveal``, for data that holds several bodies: a token belongs to the nearest enclosing object whose ``id`` is a record's.
-
-    A record's id is text such as ``ord_…``: a few lower-case letters and an underscore.
-    """
-    reader = _Reader(vault, treat, many=True)
-    return reader.fields(event, "/"), reader.withheld
-
-
-class _Reader:
-    """Walks a body without knowing its types. ``place`` is the context of what lies directly in a node, up to the name."""
-
-    __slots__ = ("_many", "_treat", "_vault", "withheld")
-
-    def __init__(self, vault: Vault, treat: Treat, *, many: bool = False) -> None:
+    def __init__(self, found: Places, vault: Vault) -> None:
+        self._places = found
         self._vault = vault
-        self._treat = treat
-        self._many = many
-        self.withheld: set[Sensitivity] = set()
+        self._opened: dict[int, str | None] = {}
+        self._pointers: Sequence[str] = ()
 
-    def fields(self, node: dict[str, Any], place: str) -> dict[str, Any]:
-        if self._many and "id" in node:
-            place = _own_place(node) or place
-        # Most of a body is plain: it is copied whole, and only what may hold a token is looked at.
-        out = node.copy()
-        for name, value in node.items():
-            kind = type(value)
-            if kind is dict:
-                if SEALED not in value:
-                    out[name] = self.fields(value, f"{place}{name}.")
-                elif (text := self._text(value[SEALED], place + name, name)) is not None:
-                    out[name] = text
-                else:
-                    del out[name]
-            elif kind is list and value:
-                out[name] = self._items(value, place + name, name)
-        return out
+    def shown(self, reader: Reader) -> bytes:
+        """Its JSON as ``reader`` may see it. VaultError when a key is gone or a sealed value was altered; what is dropped is not looked at."""
+        how = reader.how
+        values: list[bytes | None] = []
+        sealed: dict[str, str] = {}
+        withheld: set[Sensitivity] = set()
+        erased: set[Sensitivity] = set()
+        for number, sensitivity in enumerate(self._places.classes):
+            treatment = how[sensitivity]
+            if treatment == DROP:
+                withheld.add(sensitivity)
+                values.append(None)
+                continue
+            text = self._text(number)
+            if text is None:
+                erased.add(sensitivity)
+            if treatment == SEAL:
+                values.append(_NULL if self._places.spots[number].listed else None)
+                if text is not None:
+                    sealed[self._pointer(number)] = text
+            else:
+                values.append(None if text is None else self._treated(number, text, treatment, reader))
+        return self._places.filled(values, _marks(withheld, erased, sealed, reader))
 
-    def _items(self, items: list[Any], place: str, name: str) -> list[Any]:
-        out: list[Any] = []
-        for item in items:
-            if type(item) is not dict:
-                out.append(self._items(item, place, name) if type(item) is list else item)
-            elif SEALED not in item:
-                out.append(self.fields(item, f"{place}."))
-            elif (text := self._text(item[SEALED], place, name)) is not None:
-                out.append(text)
-        return out
+    def _text(self, number: int) -> str | None:
+        try:
+            return self._opened[number]
+        except KeyError:
+            pass
+        spot = self._places.spots[number]
+        text: str | None
+        try:
+            text = self._vault.open_text(spot.token, spot.context)
+        except Erased:
+            text = None
+        self._opened[number] = text
+        return text
 
-    def _text(self, token: str, context: str, name: str) -> str | None:
-        sensitivity = class_of(token)
-        treatment = self._treat(sensitivity)
-        if treatment == DROP:
-            self.withheld.add(sensitivity)
-            return None
-        if treatment not in (CLEAR, MASK):
-            raise ValueError(f"no such treatment: {treatment}")
-        text = self._vault.open_text(token, context)
-        return text if treatment == CLEAR else masking.mask(text, sensitivity, name)
+    def _treated(self, number: int, text: str, treatment: str, reader: Reader) -> bytes | None:
+        if treatment == CLEAR:
+            return _encode(text)
+        spot, sensitivity = self._places.spots[number], self._places.classes[number]
+        if reader.pseudonyms is not None and treatment == TOKEN:
+            salt = spot.context.partition("/")[0] if alone(sensitivity, spot.field) else ""
+            return f'"{reader.pseudonyms.of(text, salt)}"'.encode()
+        masked = masking.mask(text, sensitivity, spot.field)
+        return None if masked is None else _encode(masked)
+
+    def _pointer(self, number: int) -> str:
+        if not self._pointers:
+            self._pointers = self._places.pointers()
+        return self._pointers[number]
 
 
-def _own_place(node: dict[str, Any]) -> str | None:
-    own = node.get("id")
-    return f"{own}/" if type(own) is str and _RECORD_ID.match(own) else None
+def _marks(withheld: set[Sensitivity], erased: set[Sensitivity], sealed: Mapping[str, str], reader: Reader) -> bytes:
+    """What is said beside the data."""
+    marks = b""
+    if withheld:
+        marks += b',"withheld":' + _encode(sorted([one.value for one in withheld]))
+    if erased:
+        marks += b',"erased":' + _encode(sorted([one.value for one in erased]))
+    if sealed and reader.recipient is not None:
+        marks += f',"sealed":"{reader.recipient.seal(_encode(sealed))}"'.encode()
+    return marks
+
+
+def show(body: dict[str, Any], reader: Reader, vault: Vault, record_id: str | None = None) -> dict[str, Any]:
+    """A copy of ``record_id``'s body as ``reader`` may see it, with ``withheld``, ``erased`` and ``sealed`` at its top where there is something to
+    say. Without ``record_id`` it is data that holds several bodies: a token belongs to the nearest enclosing object whose ``id`` is a
+    record's, such as ``ord_…``.
+
+    In a list a text that is dropped goes with its place, and one that is sealed leaves null. Tampered when a token is not this record's.
+    """
+    return _decode(Body(places.find(body, record_id), vault).shown(reader))
+
+
+def checked(treatments: Mapping[Sensitivity, str], *, reason: str, recipient: str, place: str) -> str:
+    """The recipient's JWK as text, read from its file for ``file:/path``; "" for none. ConfigError, with place and remedy, for a treatment there is
+    not, health data without a reason, and a recipient that is missing or cannot be sealed to."""
+    for one, treatment in treatments.items():
+        if treatment not in _TREATMENTS:
+            raise ConfigError(
+                f"{treatment!r} is no treatment",
+                place=f"{place}.{one.value}",
+                remedy="clear, mask, token, seal or drop",
+            )
+    if treatments.get(Sensitivity.HEALTH, DROP) != DROP and not reason.strip():
+        raise ConfigError(
+            "health data is granted without a reason",
+            place=f"{place}.reason",
+            remedy='say why this reader may have it, or set health = "drop"',
+        )
+    text = _read(recipient.removeprefix("file:"), f"{place}.recipient") if recipient.startswith("file:") else recipient
+    if text or SEAL in treatments.values():
+        recipient_of(text, place=f"{place}.recipient")
+    return text
+
+
+def _read(path: str, place: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        fault = error.strerror if isinstance(error, OSError) else "not text"
+        raise ConfigError(f"{path} cannot be read: {fault}", place=place, remedy="put the public JWK there") from error

@@ -1,42 +1,87 @@
 """An event as one endpoint may see it."""
 
-from typing import Any
-
 import msgspec
 
+from gateway.clock import Clock, SystemClock
 from gateway.destination import Endpoint
-from gateway.grant import reveal_event
-from gateway.model.values import Sensitivity
+from gateway.grant import Body, Grant, Reader
+from gateway.places import Finder
 from gateway.store import EventRow
 from gateway.vault import Vault
 
-_json = msgspec.json.Encoder()
-_CLASSES = tuple(one for one in Sensitivity if one is not Sensitivity.PUBLIC)
-_event = msgspec.json.Decoder(dict[str, Any])
+# An event's deliveries leave within about this of each other, in seconds. A retry, and whatever is sent after somebody was erased, opens anew.
+_LIFE = 2.0
+
+
+class _Held(msgspec.Struct):
+    """An event that is being sent, with what was opened of it and what was made of it."""
+
+    raw: bytes
+    until: float
+    body: Body
+    rendered: dict[tuple[str, ...], bytes]
 
 
 class Renderer:
-    """An event as one endpoint may see it. Endpoints with equal grants share the work."""
+    """Renders events for endpoints. An event is read once, each field of it is opened once for all who may have it, and endpoints that see the
+    same of everything get the same bytes.
 
-    def __init__(self, vault: Vault, keep: int = 1024) -> None:
+    What was opened is used for two seconds and at most ``keep`` events, and let go of at the next rendering after that, or by ``rest``.
+    """
+
+    def __init__(self, vault: Vault, keep: int = 256, clock: Clock | None = None) -> None:
         self._vault = vault
         self._keep = keep
-        self._done: dict[tuple[str, tuple[str, ...]], bytes] = {}
-        self._grants: dict[str, tuple[str, ...]] = {}
+        self._now = (clock or SystemClock()).monotonic
+        self._held: dict[str, _Held] = {}
+        self._readers: dict[str, tuple[Endpoint, Reader]] = {}
+        self._finders: dict[str, Finder] = {}
 
     def render(self, event: EventRow, end: Endpoint) -> bytes:
-        """The body to post. VaultError when a key is gone or a sealed value was altered."""
-        grants = self._grants.get(end.name)
-        if grants is None:
-            grants = self._grants[end.name] = tuple(end.grants[one] for one in _CLASSES)
-        key = (event.id, grants)
-        known = self._done.get(key)
+        """The body to post. VaultError when a key is gone or a sealed value was altered; ConfigError when the endpoint's own key is no key."""
+        reader = self._reader(end)
+        held = self._event(event)
+        known = held.rendered.get(reader.sight)
         if known is None:
-            shown, withheld = reveal_event(_event.decode(event.body), self._vault, end.grants.__getitem__)
-            if withheld:
-                shown["withheld"] = sorted(one.value for one in withheld)
-            known = _json.encode(shown)
-            if len(self._done) >= self._keep:
-                self._done.pop(next(iter(self._done)))
-            self._done[key] = known
+            known = held.rendered[reader.sight] = held.body.shown(reader)
         return known
+
+    def rest(self) -> None:
+        """Let go of everything that was opened."""
+        self._held.clear()
+
+    def _event(self, event: EventRow) -> _Held:
+        now = self._now()
+        held = self._held.get(event.id)
+        if held is not None and now < held.until and held.raw == event.body:
+            return held
+        self._forget(now)
+        self._held.pop(event.id, None)
+        finder = self._finders.get(event.type)
+        if finder is None:
+            finder = self._finders[event.type] = Finder()
+        held = _Held(event.body, now + _LIFE, Body(finder.find(event.body), self._vault), {})
+        self._held[event.id] = held
+        return held
+
+    def _forget(self, now: float) -> None:
+        # The oldest stand first.
+        while self._held:
+            name, oldest = next(iter(self._held.items()))
+            if now < oldest.until and len(self._held) < self._keep:
+                return
+            del self._held[name]
+
+    def _reader(self, end: Endpoint) -> Reader:
+        known = self._readers.get(end.name)
+        if known is not None and known[0] is end:
+            return known[1]
+        wanted = grant_of(end)
+        reader = known[1] if known is not None and known[1].grant == wanted else Reader(wanted, self._vault)
+        self._readers[end.name] = (end, reader)
+        return reader
+
+
+def grant_of(end: Endpoint) -> Grant:
+    """What an endpoint was granted."""
+    return Grant(who=f"endpoint:{end.name}", treatments=end.grants, recipient=end.recipient)

@@ -38,6 +38,10 @@ HOMES: dict[str, tuple[frozenset[str], str]] = {
         frozenset({"gateway/language/paths.py", "connectors/feed/rows.py"}),
         "paths of mappings; the paths by which a feed's account names its rows",
     ),
+    "joserfc": (
+        frozenset({"gateway/recipient.py"}),
+        "sealing for a reader's own key (JWE)",
+    ),
     "litestar": (
         frozenset({"gateway/api", "scrm"}),
         "routing where a request may cost a millisecond; the door is bare ASGI",
