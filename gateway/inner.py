@@ -5,6 +5,7 @@ from typing import Any
 from litestar import Litestar
 from litestar.exceptions import HTTPException
 
+from gateway.api import app as api
 from gateway.api import ops, problems
 from gateway.api.callers import Numbering
 from gateway.console.app import create_router
@@ -16,6 +17,7 @@ def create_app(desk: Desk) -> Litestar:
     """See the module."""
     handlers: list[Any] = [
         *ops.handlers(parts=desk.parts, board=desk.board, clock=desk.clock),
+        *api.handlers(desk),
         create_router(desk),
     ]
     return Litestar(

@@ -4,13 +4,17 @@ import base64
 import binascii
 import hashlib
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
 from litestar import Request, Response
 from litestar.params import QueryParameter
 
+from gateway.access import Viewer
 from gateway.api.problems import Problem
+from gateway.clock import instant
+from gateway.desk.reading import Reading, Sought
 
 MOST = 200
 Limit = Annotated[int, QueryParameter(ge=1, le=MOST, description="How many at most.")]
@@ -111,3 +115,26 @@ def version_of(request: Request[Any, Any, Any]) -> int:
 
 def _tags(header: str) -> set[str]:
     return {one.strip().removeprefix("W/") for one in header.split(",")}
+
+
+def page(items: Sequence[Any], after: str | None) -> Page[Any]:
+    """A page of plain data: what its items are is told by the handler's annotation, which the schema is made from."""
+    return Page(items=items, next=after)
+
+
+async def listed(
+    reading: Reading, viewer: Viewer, kind: str, sought: Sought, *, after: str | None, limit: int, fields: str | None
+) -> Page[Any]:
+    """One page of records under the viewer's grants."""
+    at = place(after, str)
+    cut = await reading.page(viewer, kind, sought, after=at[0] if at else "", limit=limit)
+    return page([sparse(item, fields) for item in cut.items], cursor(cut.next) if cut.next else None)
+
+
+def since(when: datetime | None) -> int | None:
+    """An instant of a query. Problem 400 for a time without a zone."""
+    if when is None:
+        return None
+    if when.tzinfo is None:
+        raise Problem(400, "request.invalid", "a time needs its zone", place="query", remedy="2026-11-11T00:00:00Z")
+    return instant(when)

@@ -1,7 +1,7 @@
 """Who is calling: a bearer token or an API key comes down to a viewer, within the client's pace; every answer carries its request's id."""
 
 import math
-from typing import Any
+from typing import Any, Self
 
 import structlog
 from litestar.connection import ASGIConnection
@@ -9,23 +9,27 @@ from litestar.datastructures import MutableScopeHeaders
 from litestar.enums import ScopeType
 from litestar.handlers import BaseRouteHandler
 from litestar.middleware import ASGIMiddleware
-from litestar.types import ASGIApp, Guard, Message, Receive, Scope, Send
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway import access, limiter
 from gateway.api.problems import Problem
 from gateway.clock import Clock, new_id
 from gateway.desk.clients import Clients
 
-OPEN = "open"
-"""A handler's ``opt`` that needs no caller."""
-
 _log = structlog.get_logger()
 
 
-class Numbering(ASGIMiddleware):
-    """Gives each request an id, taken from ``x-request-id`` where the caller sent a fit one, and says it in the answer and in the log."""
+class Layer(ASGIMiddleware):
+    """A middleware of ours. Routers copy what they are given deeply; what holds connections must stay the one there is."""
 
     scopes = (ScopeType.HTTP,)
+
+    def __deepcopy__(self, _memo: dict[int, Any]) -> Self:
+        return self
+
+
+class Numbering(Layer):
+    """Gives each request an id, taken from ``x-request-id`` where the caller sent a fit one, and says it in the answer and in the log."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -47,21 +51,24 @@ class Numbering(ASGIMiddleware):
 
 
 def _asked(scope: Scope) -> str:
-    given = dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1")
+    given = header(scope, b"x-request-id")
     fit = 0 < len(given) <= 64 and given.replace("-", "").replace("_", "").isalnum() and given.isascii()
     return given if fit else ""
 
 
-def recognised(clients: Clients, limits: limiter.Limiter) -> Guard:
+class Recognising(Layer):
     """The ``authorization`` header comes down to a viewer, and one request is taken from the client's bucket.
 
-    Sets ``viewer`` and ``client`` in the state. Problem 401, 403 or 429.
+    Sets ``viewer`` and ``client`` in the state. Problem 401 or 429.
     """
 
-    async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
-        if handler.opt.get(OPEN):
-            return
-        found = await clients.recognise(_bearer(connection))
+    def __init__(self, clients: Clients, limits: limiter.Limiter) -> None:
+        self._clients = clients
+        self._limits = limits
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
+        """Serve one request."""
+        found = await self._clients.recognise(_bearer(scope))
         if found is None:
             raise Problem(
                 401,
@@ -71,11 +78,15 @@ def recognised(clients: Clients, limits: limiter.Limiter) -> Guard:
                 headers={"www-authenticate": 'Bearer error="invalid_token"'},
             )
         client, viewer = found
-        connection.scope["state"].update(viewer=viewer, client=client)
-        await _pace(client, limits, connection.scope["state"])
-        _need(viewer, handler.opt.get("scope", ""))
+        scope["state"].update(viewer=viewer, client=client)
+        await _pace(client, self._limits, scope["state"])
+        await next_app(scope, receive, send)
 
-    return guard
+
+async def need_scope(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+    """A Litestar guard: the caller has the scope that the handler's ``opt`` names. Problem 403."""
+    viewer: access.Viewer = connection.scope["state"]["viewer"]
+    _need(viewer, handler.opt.get("scope", ""))
 
 
 def _need(viewer: access.Viewer, wanted: str) -> None:
@@ -106,8 +117,8 @@ async def _pace(client: access.Client, limits: limiter.Limiter, state: dict[str,
         )
 
 
-def _bearer(connection: ASGIConnection[Any, Any, Any, Any]) -> str:
-    scheme, _, token = connection.headers.get("authorization", "").partition(" ")
+def _bearer(scope: Scope) -> str:
+    scheme, _, token = header(scope, b"authorization").partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
         raise Problem(
             401,
@@ -117,3 +128,8 @@ def _bearer(connection: ASGIConnection[Any, Any, Any, Any]) -> str:
             headers={"www-authenticate": "Bearer"},
         )
     return token.strip()
+
+
+def header(scope: Scope, name: bytes) -> str:
+    """A request header's text; empty when it is not there."""
+    return next((value.decode("latin-1") for key, value in scope["headers"] if key == name), "")

@@ -9,7 +9,6 @@ from litestar import Request, Response, post
 from litestar.di import NamedDependency
 
 from gateway import limiter
-from gateway.api import callers
 from gateway.desk import tokens
 from gateway.desk.clients import Clients
 
@@ -17,7 +16,7 @@ _GUESSES = limiter.Rate(1.0, 20.0)
 _MOST = 8192
 
 
-@post("/oauth/token", opt={callers.OPEN: True}, status_code=200, include_in_schema=False)
+@post("/oauth/token", status_code=200, include_in_schema=False)
 async def token(
     request: Request[Any, Any, Any], clients: NamedDependency[Clients], limits: NamedDependency[limiter.Limiter]
 ) -> Response[dict[str, Any]]:

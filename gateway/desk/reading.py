@@ -16,6 +16,7 @@ _WALK = 500
 # How many rows one page looks through at most: a filter that matches little answers short pages with a next, never slowly.
 _MOST = 4000
 _HOPS = 16
+_READERS = 2000
 _decode = msgspec.json.Decoder(dict[str, Any])
 
 
@@ -42,6 +43,7 @@ class Reading:
     def __init__(self, records: store.Store, vault: Vault) -> None:
         self._store = records
         self._vault = vault
+        self._readers: dict[tuple[str, ...], grant.Reader] = {}
 
     async def one(self, viewer: access.Viewer, kind: str, name: str) -> dict[str, Any] | None:
         """A record by id; a merged customer's id answers with the survivor."""
@@ -75,9 +77,10 @@ class Reading:
             for row in rows:
                 after = row.id
                 if viewer.sees(row.unit) and self._meant(row, sought):
-                    items.append(self.shown(row, viewer))
+                    # One more than was asked for tells whether the page is the last.
                     if len(items) == limit:
-                        return Cut(items=items, next=after)
+                        return Cut(items=items, next=items[-1]["id"])
+                    items.append(self.shown(row, viewer))
             walked += len(rows)
             if len(rows) < _WALK:
                 return Cut(items=items, next=None)
@@ -98,11 +101,20 @@ class Reading:
     def shown(self, row: store.Row, viewer: access.Viewer) -> dict[str, Any]:
         """A record under the viewer's grants, with ``sequence`` (the last event's), ``seen_at`` and, where something was held back, ``withheld``."""
         body = change.published(_decode.decode(row.body))
-        shown, withheld = grant.reveal(body, row.id, self._vault, viewer.grants.__getitem__)
+        shown = grant.show(body, self.reader(viewer), self._vault, row.id)
         shown.update(id=row.id, sequence=row.sequence, seen_at=text(row.updated))
-        if withheld:
-            shown["withheld"] = sorted(one.value for one in withheld)
         return shown
+
+    def reader(self, viewer: access.Viewer) -> grant.Reader:
+        """The viewer's grant made ready; the same for the same actor and grants."""
+        key = (viewer.actor, *viewer.grants.values())
+        known = self._readers.get(key)
+        if known is None:
+            if len(self._readers) > _READERS:
+                self._readers.clear()
+            known = grant.Reader(grant.Grant(who=viewer.actor, treatments=viewer.grants), self._vault)
+            self._readers[key] = known
+        return known
 
     async def identities(self, viewer: access.Viewer, row: store.Row) -> list[dict[str, Any]]:
         """Who a customer is, by every system: namespace, strength, and the value as contact data is granted."""
@@ -111,7 +123,7 @@ class Reading:
 
     def _identity(self, edge: store.Edge, viewer: access.Viewer) -> dict[str, Any]:
         body = {"identities": {"value": {"$sealed": edge.value}}}
-        shown, _ = grant.reveal(body, edge.customer, self._vault, viewer.grants.__getitem__)
+        shown = grant.show(body, self.reader(viewer), self._vault, edge.customer)
         return {
             "namespace": edge.namespace,
             "scope": edge.scope,
@@ -125,7 +137,4 @@ class Reading:
 
     def event(self, row: store.EventRow, viewer: access.Viewer) -> dict[str, Any]:
         """An event as this viewer may see it, as a webhook would carry it."""
-        shown, withheld = grant.reveal_event(_decode.decode(row.body), self._vault, viewer.grants.__getitem__)
-        if withheld:
-            shown["withheld"] = sorted(one.value for one in withheld)
-        return shown
+        return grant.show(_decode.decode(row.body), self.reader(viewer), self._vault)

@@ -1,0 +1,174 @@
+"""``Idempotency-Key`` on POST (draft-ietf-httpapi-idempotency-key-header): a repeated request is answered as the first was, and done once.
+
+The key belongs to the client and covers method, path, query and body: the same key with another request is refused. An answer is kept, sealed,
+for a day. While the first is under way a repetition is told to wait, whichever process it reaches.
+"""
+
+import hashlib
+from typing import Any
+
+import msgspec
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
+
+from gateway import access
+from gateway.api import callers
+from gateway.api.problems import Problem
+from gateway.clock import SECOND, Clock
+from gateway.errors import Stale
+from gateway.shelf import Document, Shelf
+from gateway.vault import Vault
+
+SHELF = "idempotency"
+KEPT = 86_400 * SECOND
+# Whoever began and died is out of the way after this.
+_UNDER_WAY = 60 * SECOND
+_LONGEST_KEY = 255
+_json = msgspec.json.Encoder()
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """What was asked, as a hash, and what was answered: empty while it is under way."""
+
+    asked: bytes
+    status: int = 0
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    body: bytes = b""
+
+
+_answer = msgspec.json.Decoder(Answer)
+
+
+class Idempotent(callers.Layer):
+    """See the module. Stands behind ``Recognising``."""
+
+    def __init__(self, shelf: Shelf, vault: Vault, clock: Clock) -> None:
+        self._shelf = shelf
+        self._vault = vault
+        self._clock = clock
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
+        """Serve one request."""
+        key = callers.header(scope, b"idempotency-key")
+        if scope.get("method") != "POST" or not key:
+            await next_app(scope, receive, send)
+            return
+        if len(key) > _LONGEST_KEY:
+            raise Problem(
+                400, "request.idempotency_key", "the key is longer than 255 characters", place="header.idempotency-key"
+            )
+        body = await _whole(receive)
+        asked = _asked(scope, body)
+        name = self._name(scope, key)
+        kept = await self._shelf.document(SHELF, name)
+        if kept is not None:
+            await self._repeat(self._opened(kept), asked, send)
+            return
+        await self._begin(name, asked)
+        await self._first(scope, body, send, next_app, name=name, asked=asked)
+
+    def _name(self, scope: Scope, key: str) -> str:
+        client: access.Client = scope["state"]["client"]
+        return self._vault.blind("idempotency", client.id, key).hex()
+
+    async def _begin(self, name: str, asked: bytes) -> None:
+        try:
+            await self._keep(name, Answer(asked=asked), before=0, life=_UNDER_WAY)
+        except Stale as error:
+            raise _under_way() from error
+
+    async def _repeat(self, first: Answer, asked: bytes, send: Send) -> None:
+        if first.asked != asked:
+            raise Problem(
+                422,
+                "request.idempotency_key",
+                "this key was used for another request",
+                place="header.idempotency-key",
+                remedy="use a fresh key",
+            )
+        if not first.status:
+            raise _under_way()
+        headers = [*first.headers, (b"idempotent-replayed", b"true")]
+        await send({"type": "http.response.start", "status": first.status, "headers": headers})
+        await send({"type": "http.response.body", "body": first.body, "more_body": False})
+
+    async def _first(
+        self, scope: Scope, body: bytes, send: Send, next_app: ASGIApp, *, name: str, asked: bytes
+    ) -> None:
+        told: dict[str, Any] = {"status": 0, "headers": (), "body": b""}
+
+        async def noted(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                told.update(status=message["status"], headers=_own(message["headers"]))
+            elif message["type"] == "http.response.body":
+                told["body"] += message.get("body", b"")
+                if not message.get("more_body", False):
+                    await self._end(name, Answer(asked=asked, **told))
+            await send(message)
+
+        try:
+            await next_app(scope, _again(body), noted)
+        except BaseException:
+            # Nothing was answered, so the same key may try again at once.
+            await self._shelf.unfile(SHELF, name, before=1)
+            raise
+
+    async def _end(self, name: str, answer: Answer) -> None:
+        # A refusal that passes by itself must be open to a repetition.
+        if answer.status >= 500 or answer.status in (409, 429):
+            await self._shelf.unfile(SHELF, name, before=1)
+        else:
+            await self._keep(name, answer, before=1, life=KEPT)
+
+    async def _keep(self, name: str, answer: Answer, *, before: int, life: int) -> None:
+        now = self._clock.now()
+        sealed = self._vault.seal(_json.encode(answer), name.encode())
+        document = Document(shelf=SHELF, key=name, version=before + 1, body=sealed, updated=now, expires=now + life)
+        await self._shelf.file(document, before=before)
+
+    def _opened(self, kept: Document) -> Answer:
+        return _answer.decode(self._vault.open(kept.body, kept.key.encode()))
+
+
+def _under_way() -> Problem:
+    return Problem(
+        409,
+        "request.under_way",
+        "the first request with this key is still under way",
+        remedy="repeat it in a second",
+        headers={"retry-after": "1"},
+    )
+
+
+def _asked(scope: Scope, body: bytes) -> bytes:
+    digest = hashlib.blake2b(digest_size=32)
+    for part in (str(scope.get("method")).encode(), scope["path"].encode(), scope["query_string"], body):
+        digest.update(len(part).to_bytes(8, "big") + part)
+    return digest.digest()
+
+
+async def _whole(receive: Receive) -> bytes:
+    parts: list[bytes] = []
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            return b"".join(parts)
+        parts.append(message.get("body", b""))
+        if not message.get("more_body", False):
+            return b"".join(parts)
+
+
+def _again(body: bytes) -> Receive:
+    left = [body]
+
+    async def receive() -> Any:
+        if left:
+            return {"type": "http.request", "body": left.pop(), "more_body": False}
+        return {"type": "http.disconnect"}
+
+    return receive
+
+
+def _own(headers: Any) -> tuple[tuple[bytes, bytes], ...]:
+    """What belongs to the answer; what belongs to a single request (its id, its pace) is made anew."""
+    kept = (b"content-type", b"etag", b"location", b"content-length")
+    return tuple((name, value) for name, value in headers if name.lower() in kept)
