@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 from bench import made
-from gateway import app, configure, processes, settings
+from gateway import app, book, processes, settings
 from gateway.connector import Request
 from gateway.destination import Endpoint
 from gateway.destinations.address import Vetter
@@ -29,7 +29,7 @@ class Inside:
     def __init__(self, ground: Ground, *, leasing: bool) -> None:
         self.ground = ground
         self.wake = asyncio.Event()
-        self.endpoints: Sequence[Endpoint] = configure.endpoints_of(ground.tree, {}, ground.vault)
+        self.endpoints: Sequence[Endpoint] = book.configured(ground.tree, ground.vault)
         self.poster = Poster(Vetter(ground.clock))
         self.deliverer = self._deliverer()
         self.reader = Reader(accounts=ground.accounts, vault=ground.vault, clock=ground.clock)

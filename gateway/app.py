@@ -16,22 +16,23 @@ from pyreqwest.compatibility.httpx import HttpxTransport
 from connectors.registry import CARDS
 from gateway import audit, breaker, configure, limiter, settings, supervisor
 from gateway.audits.sqlite import open_trail
+from gateway.book import Book
 from gateway.breakers.memory import MemoryBreakers
 from gateway.clock import Clock, SystemClock
 from gateway.connector import Account, Tools
-from gateway.destinations import sign
 from gateway.errors import ConfigError
 from gateway.journals.sqlite import open_journal
 from gateway.limiters.memory import MemoryLimiter
 from gateway.meters import Meters
 from gateway.pipeline.accounts import Accounts
 from gateway.pipeline.partner import Caller, Tokens
-from gateway.processes import Door, Ground, Worker
+from gateway.processes import Door, Ground
 from gateway.shelves.sqlite import SqliteShelf
 from gateway.snapshot import Board
 from gateway.stores.sqlite import open_store
 from gateway.vault import Vault
 from gateway.vaults.file import open_vault
+from gateway.worker import Worker
 
 _log = structlog.get_logger()
 
@@ -83,8 +84,9 @@ def open_ground(tree: settings.Settings, programs: configure.Programs | None = N
         for name, account in configure.accounts_of(tree, CARDS).items()
     }
     return Ground(
-        tree=tree, clock=clock, vault=vault, log=log, records=records, trail=trail, documents=documents, accounts=Accounts(opened), meters=meters,
-        limits=limits, breakers=breakers, board=Board(tree.gateway.data_dir / "run"), tokens=tokens, closers=closers,
+        tree=tree, clock=clock, vault=vault, log=log, records=records, trail=trail, documents=documents,
+        book=Book(records, vault, clock, tree), accounts=Accounts(opened), meters=meters, limits=limits, breakers=breakers,
+        board=Board(tree.gateway.data_dir / "run"), tokens=tokens, closers=closers,
     )  # fmt: skip
 
 
@@ -159,14 +161,14 @@ def prepare(tree: settings.Settings) -> tuple[configure.Programs, dict[str, str]
     data.mkdir(parents=True, exist_ok=True, mode=0o700)
     programs = configure.programs_of(tree, CARDS)
     ground = open_ground(tree, programs)
-    made, fresh = configure.Secrets(data / "endpoints.json", ground.vault).need(
-        [name for name, one in tree.endpoints.items() if one.secret is None]
-    )
-    for end in configure.endpoints_of(tree, made, ground.vault):
-        for secret in end.secrets:
-            sign.key_of(secret, place=f"endpoints.{end.name}.secret")
-    asyncio.run(ground.close())
-    return programs, fresh
+    return programs, asyncio.run(_secrets(ground))
+
+
+async def _secrets(ground: Ground) -> dict[str, str]:
+    try:
+        return await ground.book.prepare(ground.tree.gateway.data_dir / "endpoints.json")
+    finally:
+        await ground.close()
 
 
 def _need_port(host: str, port: int) -> None:
@@ -259,7 +261,7 @@ def _worker(tree: settings.Settings, programs: configure.Programs, inbox: socket
         asyncio.get_running_loop().add_reader(inbox, hinted)
         ground = open_ground(tree, programs)
         try:
-            await Worker(ground, wake=wake).run(stop)
+            await Worker(ground, wake=wake, endpoints=await ground.book.endpoints()).run(stop)
         finally:
             await ground.close()
 

@@ -1,29 +1,20 @@
-"""From settings to typed parts: accounts by their connectors' cards, endpoints, secrets and mappings."""
+"""From settings to typed parts: accounts by their connectors' cards, and mappings."""
 
-import re
-import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin
-from urllib.parse import urlsplit
 
 import msgspec
 
 import mappings
 from gateway import limiter, mapping, settings
 from gateway.connector import Account, Card, Connector, Tools
-from gateway.destination import Endpoint
-from gateway.destinations import sign
-from gateway.errors import ConfigError
 from gateway.model.lane import Lane
 from gateway.model.secret import MASK, Secret
-from gateway.model.values import Sensitivity
-from gateway.pipeline import retry
 from gateway.pipeline.accounts import Opened
+from gateway.sealing import unsealed
 from gateway.vault import Vault
 
-# RFC 9110 §5.6.2, token.
-_HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _OPTION_FIELDS = frozenset(settings.COMMON)
 
 
@@ -60,21 +51,6 @@ def _account(
     )
 
 
-SEALED = "sealed:"
-_CONFIG = "config/secret"
-
-
-def seal(text: str, vault: Vault) -> str:
-    """A secret as it may stand in a config: only this gateway's key file opens it."""
-    return SEALED + vault.seal_text(text, _CONFIG, Sensitivity.FINANCE)
-
-
-def unsealed(secret: Secret, vault: Vault) -> Secret:
-    """The secret that ``sealed:…`` holds, or the secret itself. VaultError when another key file sealed it."""
-    text = secret.reveal()
-    return Secret(vault.open_text(text.removeprefix(SEALED), _CONFIG)) if text.startswith(SEALED) else secret
-
-
 def with_secrets(account: Account, vault: Vault) -> Account:
     """The account with its sealed secrets opened."""
     options = account.options
@@ -91,73 +67,6 @@ def facts_of(account: Account) -> dict[str, str]:
     options = account.options
     values = {field: getattr(options, field) for field in options.__struct_fields__}
     return {field: str(value) for field, value in values.items() if value is not None and not isinstance(value, Secret)}
-
-
-def endpoints_of(tree: settings.Settings, made: Mapping[str, str], vault: Vault) -> list[Endpoint]:
-    """Every endpoint; ``made`` are the secrets of those that were configured without one."""
-    return [_endpoint(name, one, made, vault) for name, one in tree.endpoints.items()]
-
-
-def _address(name: str, url: str) -> str:
-    """``url`` if it can be posted to. Checked before anything starts: later it would fail every attempt anew."""
-    try:
-        parts = urlsplit(url)
-        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        good = False
-    if not good:
-        raise ConfigError("is not an http or https address", place=f"endpoints.{name}.url")
-    return url
-
-
-def _headers(name: str, headers: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
-    for header, value in headers.items():
-        if not _HEADER.fullmatch(header) or not value.isprintable():
-            raise ConfigError("is not a header", place=f"endpoints.{name}.headers.{header}")
-    return tuple(headers.items())
-
-
-def _endpoint(name: str, one: settings.Endpoint, made: Mapping[str, str], vault: Vault) -> Endpoint:
-    given = [secret for secret in (one.secret, one.previous_secret) if secret is not None]
-    opened = tuple(unsealed(secret, vault) for secret in given)
-    return Endpoint(
-        name=name,
-        url=_address(name, one.url),
-        events=one.events,
-        secrets=opened if one.secret else (Secret(made[name]), *opened),
-        grants={
-            Sensitivity.IDENTITY: one.grants.identity,
-            Sensitivity.CONTACT: one.grants.contact,
-            Sensitivity.HEALTH: one.grants.health,
-            Sensitivity.FINANCE: one.grants.finance,
-        },
-        ordered=one.ordered == "subject",
-        timeout=one.timeout,
-        concurrency=one.concurrency,
-        schedule=one.retries or retry.SCHEDULE,
-        allow_private=one.allow_private,
-        headers=_headers(name, one.headers),
-    )
-
-
-class Secrets:
-    """Signing secrets that were made here because the config had none: sealed in ``endpoints.json``, shown once when made."""
-
-    def __init__(self, path: Path, vault: Vault) -> None:
-        self._path = path
-        self._vault = vault
-
-    def need(self, names: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:
-        """The secrets of ``names``, and those of them that were made just now."""
-        sealed: dict[str, str] = msgspec.json.decode(self._path.read_bytes()) if self._path.exists() else {}
-        fresh = {name: sign.secret_of(secrets.token_bytes(32)) for name in names if name not in sealed}
-        if fresh:
-            for name, text in fresh.items():
-                sealed[name] = self._vault.seal_text(text, f"endpoint/{name}/secret", Sensitivity.IDENTITY)
-            new = self._path.with_suffix(".new")
-            new.write_bytes(msgspec.json.encode(sealed))
-            new.replace(self._path)
-        return {name: self._vault.open_text(sealed[name], f"endpoint/{name}/secret") for name in names}, fresh
 
 
 def rate_of(raw: Mapping[str, Any]) -> limiter.Rate | None:

@@ -2,21 +2,21 @@
 
 import asyncio
 from collections.abc import Mapping
-from urllib.parse import urlsplit
 
 import msgspec
 
 from connectors.registry import CARDS
-from gateway import app, configure, settings
-from gateway.clock import SECOND
+from gateway import app, configure, sealing, settings, subscription
+from gateway.clock import SECOND, TurnedClock
 from gateway.connector import Can, Connector
-from gateway.destination import Endpoint
-from gateway.destinations import sign
+from gateway.destination import Endpoint, Kind
+from gateway.destinations import open_destination, sign
 from gateway.destinations.address import Unfit, Vetter
 from gateway.errors import ConfigError, GatewayError, PartnerDenied, PartnerDown, PartnerQuota
 from gateway.model.event import TYPES
-from gateway.pipeline.route import matches
+from gateway.model.secret import Secret
 from gateway.processes import Ground
+from gateway.subscription import Proof
 
 _PATIENCE = 8.0
 _REMEDIES: Mapping[type[GatewayError], str] = {
@@ -53,25 +53,37 @@ def config_faults(tree: settings.Settings) -> list[GatewayError]:
     return faults
 
 
-def _endpoint_faults(name: str, one: settings.Endpoint) -> list[GatewayError]:
-    place = f"endpoints.{name}"
-    faults: list[GatewayError] = []
-    if urlsplit(one.url).scheme not in ("http", "https") or not urlsplit(one.url).hostname:
-        faults.append(ConfigError("is not an http or https address", place=f"{place}.url"))
-    faults += [
-        ConfigError(
-            f"no event type is called {pattern!r}", place=f"{place}.events", remedy=f"types: {', '.join(TYPES)}"
-        )
-        for pattern in one.events
-        if not any(matches(pattern, kind) for kind in TYPES)
-    ]
-    for field, secret in (("secret", one.secret), ("previous_secret", one.previous_secret)):
-        if secret is not None and not secret.reveal().startswith(configure.SEALED):
-            try:
-                sign.key_of(secret, place=f"{place}.{field}")
-            except ConfigError as error:
-                faults.append(error)
-    return faults
+def _endpoint_faults(name: str, one: settings.Endpoint) -> list[ConfigError]:
+    proof = _proof_of(one)
+    found = subscription.faults(name, one, proof, types=TYPES)
+    if found or one.kind == "poll":
+        return found
+    end = subscription.endpoint_of(name, one, proof, types=TYPES)
+    clock = TurnedClock()
+    try:
+        _ = open_destination(end, clock=clock, vetter=Vetter(clock))
+    except ConfigError as error:
+        return [error]
+    return []
+
+
+def _proof_of(one: settings.Endpoint) -> Proof:
+    """Secrets as the config has them. What is sealed opens only where the keys are: something of the right form stands for it."""
+    given = [secret for secret in (one.secret, one.previous_secret) if secret is not None]
+    if one.kind == "webhook" and not given:
+        given = [Secret(_PLACEHOLDER)]
+    return Proof(
+        secrets=tuple(Secret(_PLACEHOLDER) if _sealed(secret) else secret for secret in given),
+        keys=(one.private_key,) if one.private_key and not _sealed(one.private_key) else (),
+        password=one.auth.password,
+    )
+
+
+def _sealed(secret: Secret) -> bool:
+    return secret.reveal().startswith(sealing.PREFIX)
+
+
+_PLACEHOLDER = sign.secret_of(bytes(32))
 
 
 # ------------------------------------------------------------------ reached
@@ -88,16 +100,10 @@ async def examine(tree: settings.Settings) -> list[Finding]:
         findings.append(await _worker(ground))
         async with asyncio.TaskGroup() as group:
             jobs = [group.create_task(_account(ground, name)) for name in tree.accounts]
-            made = dict.fromkeys(tree.endpoints, _PLACEHOLDER)
-            jobs += [
-                group.create_task(_endpoint(ground, end)) for end in configure.endpoints_of(tree, made, ground.vault)
-            ]
+            jobs += [group.create_task(_endpoint(ground, end)) for end in await ground.book.endpoints()]
         return findings + [job.result() for job in jobs]
     finally:
         await ground.close()
-
-
-_PLACEHOLDER = sign.secret_of(bytes(32))
 
 
 async def _worker(ground: Ground) -> Finding:
@@ -176,9 +182,28 @@ async def _endpoint(ground: Ground, end: Endpoint) -> Finding:
         return Finding(
             part=part, state="fault", detail=f"disabled: {disabled}", remedy="mend the receiver, then enable it"
         )
-    where = await Vetter(ground.clock).vet(end.url, allow_private=end.allow_private)
+    if end.paused:
+        return Finding(part=part, state="warning", detail="paused", remedy=f"gateway endpoints resume {end.name}")
+    if end.kind is Kind.POLL:
+        return Finding(part=part, state="ok", detail="polls the events feed: nothing is sent to it")
+    vetter = Vetter(ground.clock)
+    findings = [await _reached(part, end, url, vetter) for url in _doors_of(end)]
+    return next((one for one in findings if one.state != "ok"), findings[0])
+
+
+def _doors_of(end: Endpoint) -> list[str]:
+    """One address for each host of an endpoint: a Kafka cluster names several."""
+    scheme, _, rest = end.url.partition("://")
+    hosts = rest.partition("/")[0].split(",")
+    return [f"{scheme}://{host}" for host in hosts] if len(hosts) > 1 else [end.url]
+
+
+async def _reached(part: str, end: Endpoint, url: str, vetter: Vetter) -> Finding:
+    where = await vetter.vet(url, allow_private=end.allow_private)
     if isinstance(where, Unfit):
-        return Finding(part=part, state="unreachable" if where.error == "dns" else "fault", detail=where.detail)
+        remedy = "look at this machine's resolver" if where.ours else ""
+        state = "unreachable" if where.error == "dns" else "fault"
+        return Finding(part=part, state=state, detail=where.detail, remedy=remedy)
     try:
         async with asyncio.timeout(5.0):
             _, writer = await asyncio.open_connection(where.address, where.port)

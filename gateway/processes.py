@@ -1,10 +1,10 @@
-"""The two kinds of process: a door takes things in; the worker thinks and tells."""
+"""What every process stands on, and the one that takes things in: a door."""
 
 import asyncio
 import contextlib
 import ssl
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,31 +13,25 @@ import structlog
 from granian.constants import Interfaces
 from granian.server.embed import Server
 
-from gateway import audit, breaker, configure, inner, journal, limiter, settings, shelf, store
-from gateway.clock import SECOND, Clock, new_id
-from gateway.connector import Can, Inbound, Reply, Request
+from gateway import audit, breaker, inner, journal, limiter, settings, shelf, store
+from gateway.book import Book
+from gateway.clock import SECOND, Clock
+from gateway.connector import Reply, Request
 from gateway.desk.clients import Clients
 from gateway.desk.figures import EVERY, Figures
 from gateway.desk.resources import Desk, Part
 from gateway.desk.users import Users
-from gateway.destination import Endpoint
-from gateway.destinations.address import Vetter
-from gateway.destinations.webhook import Poster
 from gateway.doors.bridge import App
 from gateway.doors.files import FilesDoor, Watched
 from gateway.doors.http import HttpDoor
 from gateway.doors.mllp import serve_mllp
-from gateway.errors import ConfigError, GatewayError, JournalError, StoreError
+from gateway.errors import ConfigError, JournalError, StoreError
 from gateway.meters import Meters
 from gateway.model.lane import Lane
 from gateway.pipeline import units
 from gateway.pipeline.accounts import Accounts, Opened
-from gateway.pipeline.deliver import Deliverer
 from gateway.pipeline.partner import Tokens
-from gateway.pipeline.project import Projector, Reader
-from gateway.pipeline.pull import Errands, Pulls
 from gateway.pipeline.receive import Gate, Receiver, RejectLog
-from gateway.pipeline.route import Router
 from gateway.snapshot import STALE, Board
 from gateway.vault import Vault
 
@@ -55,6 +49,7 @@ class Ground(msgspec.Struct, kw_only=True):
     records: store.Store
     trail: audit.Trail
     documents: shelf.Shelf
+    book: Book
     accounts: Accounts
     meters: Meters
     limits: limiter.Limiter
@@ -67,13 +62,6 @@ class Ground(msgspec.Struct, kw_only=True):
         """In the opposite order of opening."""
         for closer in reversed(self.closers):
             await closer()
-
-
-def endpoints_of(ground: Ground) -> list[Endpoint]:
-    """Every endpoint, with the secrets that were made here for those configured without one."""
-    kept = configure.Secrets(ground.tree.gateway.data_dir / "endpoints.json", ground.vault)
-    made, _ = kept.need([name for name, one in ground.tree.endpoints.items() if one.secret is None])
-    return configure.endpoints_of(ground.tree, made, ground.vault)
 
 
 def receiver_of(ground: Ground, *, gate: Gate, rejects: RejectLog, wake: Callable[[], None]) -> Receiver:
@@ -117,7 +105,8 @@ class Crew:
 
 
 @contextlib.asynccontextmanager
-async def _crew() -> AsyncIterator[Crew]:
+async def crewed() -> AsyncIterator[Crew]:
+    """A crew for the block; when the block ends whoever still works is dismissed."""
     async with asyncio.TaskGroup() as group:
         crew = Crew(group)
         yield crew
@@ -156,7 +145,7 @@ class Door:
             websockets=False,
             backlog=1024,
         )
-        async with _crew() as crew:
+        async with crewed() as crew:
             _ = crew.start(self._minding())
             _ = crew.start(self._sampling())
             if self._index == 0:
@@ -289,118 +278,3 @@ def tls_of(options: Any, name: str) -> ssl.SSLContext | None:
     except (OSError, ValueError) as error:
         raise ConfigError(f"certificate or key cannot be used: {error}", place=f"accounts.{name}.tls_cert") from error
     return context
-
-
-class Worker:
-    """The process that projects, delivers, runs errands and pulls, and keeps long connections to partners."""
-
-    def __init__(self, ground: Ground, *, wake: asyncio.Event) -> None:
-        self._ground = ground
-        self._wake = wake
-        self._errand_wake = asyncio.Event()
-        tree = ground.tree
-        endpoints = endpoints_of(ground)
-        claim = new_id("clm", ground.clock.now())
-        self._poster = Poster(Vetter(ground.clock))
-        self._deliverer = Deliverer(
-            endpoints=endpoints,
-            records=ground.records,
-            vault=ground.vault,
-            clock=ground.clock,
-            meters=ground.meters,
-            poster=self._poster,
-            claim=claim,
-        )
-        self._projector = Projector(
-            reader=Reader(accounts=ground.accounts, vault=ground.vault, clock=ground.clock),
-            log=ground.log, records=ground.records, vault=ground.vault, clock=ground.clock, meters=ground.meters,
-            router=Router(endpoints), room=self._deliverer.room, newborn=self._deliverer.offer, claim=claim,
-            errands=self._errand_wake.set, lease=self._deliverer.lease,
-        )  # fmt: skip
-        gate = Gate(bulk_most=tree.journal.bulk_most, live_most=tree.journal.live_most)
-        self._receiver = receiver_of(ground, gate=gate, rejects=RejectLog(), wake=wake.set)
-
-    async def run(self, stop: asyncio.Event) -> None:
-        """Until ``stop``; then let attempts under way end and record them."""
-        ground = self._ground
-        # Leases of a worker that died cannot be finished any more: this process is the only one that claims.
-        await ground.records.release(now=ground.clock.now() + 3600 * SECOND)
-        errands = Errands(
-            accounts=ground.accounts,
-            records=ground.records,
-            vault=ground.vault,
-            clock=ground.clock,
-            meters=ground.meters,
-            write=self._receiver.write,
-        )
-        pulls = Pulls(
-            accounts=ground.accounts,
-            records=ground.records,
-            vault=ground.vault,
-            clock=ground.clock,
-            meters=ground.meters,
-            write=self._receiver.write,
-        )
-        async with _crew() as crew:
-            _ = crew.start(self._projector.run(self._wake))
-            _ = crew.start(self._deliverer.run())
-            _ = crew.start(errands.run(self._errand_wake))
-            _ = crew.start(pulls.run())
-            _ = crew.start(self._minding())
-            _ = crew.start(self._housekeeping())
-            _ = crew.start(self._witness())
-            for opened in ground.accounts.all():
-                if Can.SERVE in opened.card.can:
-                    _ = crew.start(self._serve(opened))
-            await stop.wait()
-            await self._projector.stop()
-            await self._deliverer.drain(_DRAIN)
-        await self._poster.close()
-
-    async def _serve(self, opened: Opened) -> None:
-        """Keep a long connection going; the connector reconnects by itself, this only survives what it cannot mend."""
-
-        async def accept(events: Sequence[Inbound]) -> None:
-            await self._receiver.write(opened, events)
-
-        while True:
-            try:
-                await opened.connector.serve(accept)
-            except GatewayError as error:
-                _log.warning("worker.serve_failed", account=opened.account.name, code=error.code, detail=error.detail)
-            await self._ground.clock.sleep(15.0)
-
-    async def _minding(self) -> None:
-        ground = self._ground
-        while True:
-            try:
-                counts = await ground.records.counts()
-                for state in ("due", "leased", "waiting"):
-                    ground.meters.deliveries.labels(state).set(counts.get(f"deliveries.{state}", 0))
-                ground.board.put("worker", ground.clock.now(), {"counts": counts}, ground.meters.registry)
-            except (StoreError, OSError) as error:
-                _log.error("worker.counts_failed", detail=str(error))
-            await ground.clock.sleep(1.0)
-
-    async def _witness(self) -> None:
-        """Daily: say how far the audit trail has come, so that whoever collects the log can tell if an old trail is put back in its place."""
-        ground = self._ground
-        while True:
-            try:
-                head = await ground.trail.head()
-                _log.info("audit.head", number=head.number if head else 0, mac=head.mac.hex() if head else "")
-            except StoreError as error:
-                _log.error("audit.unavailable", detail=error.detail)
-            await ground.clock.sleep(86_400.0)
-
-    async def _housekeeping(self) -> None:
-        """Every ten minutes: forget what is older than its keep."""
-        ground = self._ground
-        while True:
-            await ground.clock.sleep(600.0)
-            try:
-                now = ground.clock.now()
-                await ground.log.purge(now - int(ground.tree.journal.keep * SECOND), await ground.records.cursors())
-                await ground.records.purge(before=now - int(ground.tree.store.keep * SECOND))
-            except (JournalError, StoreError) as error:
-                _log.error("worker.housekeeping_failed", detail=error.detail)

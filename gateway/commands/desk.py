@@ -12,7 +12,7 @@ from gateway.commands.terminal import DONE, Config, Json, out, show
 from gateway.errors import ConfigError
 from gateway.pipeline.route import Router
 from gateway.pipeline.settle import Settler
-from gateway.processes import Ground, endpoints_of
+from gateway.processes import Ground
 
 dead_app = App(name="dead", help="Dead letters: what a person must look at. 死信。")
 matches_app = App(name="matches", help="Customers who may be one. 疑似同一人。")
@@ -22,13 +22,13 @@ endpoints_app = App(name="endpoints", help="Subscribers. 订阅端。")
 All = Annotated[bool, Parameter(name="--all", negative="")]
 
 
-def _settler(ground: Ground) -> Settler:
+async def _settler(ground: Ground) -> Settler:
     return Settler(
         log=ground.log,
         records=ground.records,
         vault=ground.vault,
         clock=ground.clock,
-        router=Router(endpoints_of(ground)),
+        router=Router(await ground.book.endpoints()),
     )
 
 
@@ -68,7 +68,7 @@ def dead_retry(
     async def work(ground: Ground) -> int:
         letters = _chosen(await ground.records.dead_letters(limit=100_000), ids, all_=all_)
         await trace(ground, "retry", *(one.id for one in letters))
-        return len(await _settler(ground).retry(letters))
+        return len(await (await _settler(ground)).retry(letters))
 
     out.print(f"{on_ground(config, work)} written down again; the worker takes them in order")
     return DONE
@@ -87,7 +87,7 @@ def dead_drop(
     async def work(ground: Ground) -> int:
         letters = _chosen(await ground.records.dead_letters(limit=100_000), ids, all_=all_)
         await trace(ground, "drop", *(one.id for one in letters), reason=reason)
-        await _settler(ground).drop(letters, reason)
+        await (await _settler(ground)).drop(letters, reason)
         return len(letters)
 
     out.print(f"{on_ground(config, work)} dropped")
@@ -128,7 +128,7 @@ def matches_merge(match: str, *, config: Config = None) -> int:
     async def work(ground: Ground) -> str:
         pair = await _candidate(ground, match)
         await trace(ground, "merge", pair.id, a=pair.a, b=pair.b)
-        return await _settler(ground).merge(pair)
+        return await (await _settler(ground)).merge(pair)
 
     out.print(f"both are {on_ground(config, work)} now")
     return DONE
@@ -141,7 +141,7 @@ def matches_reject(match: str, *, config: Config = None) -> int:
     async def work(ground: Ground) -> None:
         pair = await _candidate(ground, match)
         await trace(ground, "part", pair.id, a=pair.a, b=pair.b)
-        await _settler(ground).part(pair)
+        await (await _settler(ground)).part(pair)
 
     on_ground(config, work)
     out.print("they stay two, whatever they come to share")
@@ -182,7 +182,7 @@ def merges_undo(customer: str, merge: str, *, config: Config = None) -> int:
         if not found:
             raise ConfigError(f"no merge {merge} of {customer}", remedy=f"gateway merges list {customer}")
         await trace(ground, "unmerge", merge, survivor=found[0].survivor, loser=found[0].loser)
-        await _settler(ground).unmerge(found[0])
+        await (await _settler(ground)).unmerge(found[0])
 
     on_ground(config, work)
     out.print("they are two again")

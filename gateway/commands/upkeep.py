@@ -5,7 +5,7 @@ import sys
 import msgspec
 from cyclopts import App
 
-from gateway import app, configure
+from gateway import app, sealing
 from gateway.commands.ground import trace_alone
 from gateway.commands.terminal import DONE, Config, Json, out, show, tree_of
 from gateway.errors import ConfigError
@@ -61,7 +61,7 @@ def keys_seal(*, config: Config = None) -> int:
         raise ConfigError("nothing came on standard input", remedy='printf %s "$SECRET" | gateway keys seal')
     vault = keyfile.open_vault(path)
     trace_alone(tree, vault, "seal", "config")
-    sys.stdout.write(configure.seal(text, vault) + "\n")
+    sys.stdout.write(sealing.seal(text, vault) + "\n")
     return DONE
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hl7.client import MLLPClient
 
-from gateway import app, configure, settings, store
+from gateway import app, book, settings, store
 from gateway.pipeline.route import Router
 from gateway.pipeline.settle import Settler
 from tests.e2e import house
@@ -210,7 +210,7 @@ def unmerge_of(loser: str) -> Any:
 
     async def work(ground: Any) -> None:
         merge: store.Merge = (await ground.records.merges(loser))[0]
-        router = Router(configure.endpoints_of(ground.tree, {}, ground.vault))
+        router = Router(book.configured(ground.tree, ground.vault))
         settler = Settler(log=ground.log, records=ground.records, vault=ground.vault, clock=ground.clock, router=router)
         await settler.unmerge(merge)
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway import configure, settings
+from gateway import sealing, settings
 from gateway.errors import VaultError
 from gateway.model.secret import Secret
 from gateway.vaults.file import open_vault
@@ -13,22 +13,22 @@ from gateway.vaults.file import open_vault
 def test_a_sealed_secret_opens_with_the_key_file_that_sealed_it(tmp_path: Path) -> None:
     """What `gateway keys seal` prints may stand in a config: it says nothing, and comes back whole."""
     vault = open_vault(tmp_path / "keys.json")
-    reference = configure.seal("a-shop-secret", vault)
+    reference = sealing.seal("a-shop-secret", vault)
 
     assert reference.startswith("sealed:")
     assert "a-shop-secret" not in reference
     assert not settings.is_plain(reference)
-    assert configure.unsealed(settings.secret(reference), vault) == Secret("a-shop-secret")
+    assert sealing.unsealed(settings.secret(reference), vault) == Secret("a-shop-secret")
 
 
 def test_a_secret_sealed_elsewhere_is_refused(tmp_path: Path) -> None:
     """Another gateway's key file does not open it, and the error is ours."""
-    reference = configure.seal("a-shop-secret", open_vault(tmp_path / "theirs.json"))
+    reference = sealing.seal("a-shop-secret", open_vault(tmp_path / "theirs.json"))
 
     with pytest.raises(VaultError):
-        configure.unsealed(Secret(reference), open_vault(tmp_path / "ours.json"))
+        sealing.unsealed(Secret(reference), open_vault(tmp_path / "ours.json"))
 
 
 def test_a_plain_secret_stays_as_it_is(tmp_path: Path) -> None:
     """Only sealed references are opened."""
-    assert configure.unsealed(Secret("plain"), open_vault(tmp_path / "keys.json")) == Secret("plain")
+    assert sealing.unsealed(Secret("plain"), open_vault(tmp_path / "keys.json")) == Secret("plain")

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from gateway import configure, settings
+from gateway import book, settings
 from gateway.errors import ConfigError
 from gateway.model.secret import MASK, Secret
 from gateway.settings import Settings, load
@@ -95,7 +95,6 @@ def test_an_environment_name_below_a_value_is_refused(tmp_path: Path) -> None:
         ("[journal]\nkeep = 'a while'", "journal.keep"),
         ("[endpoints.crm]\nurl = 'x'\nordered = 'maybe'", "endpoints.crm.ordered"),
         ("[endpoints.crm]\nurl = 'x'\n[endpoints.crm.grants]\nhealth = 'show'", "grants.health"),
-        ("[endpoints.crm]\nevents = ['*']", "url"),
         ("[endpoints.crm]\nurl = 'x'\nretries = ['5 parsecs']", "retries"),
         ("[gateway]\nlog = 'xml'", "gateway.log"),
     ],
@@ -257,7 +256,7 @@ def test_an_endpoints_address_that_cannot_be_posted_to_is_refused_before_anythin
     """With its place; later it would only fail, attempt after attempt."""
     found = tree(tmp_path, f"[endpoints.crm]\nurl = '{url}'\nsecret = 'whsec_x'")
     with pytest.raises(ConfigError, match=r"endpoints\.crm\.url"):
-        configure.endpoints_of(found, {}, open_vault(tmp_path / "keys.json"))
+        book.configured(found, open_vault(tmp_path / "keys.json"))
 
 
 @pytest.mark.parametrize("header", ["'bad name' = 'x'", 'x-a = "a\\nb"', "'' = 'x'"])
@@ -267,4 +266,4 @@ def test_a_header_that_cannot_be_sent_is_refused_before_anything_starts(tmp_path
         tmp_path, f"[endpoints.crm]\nurl = 'https://crm.example'\nsecret = 'whsec_x'\nheaders = {{ {header} }}"
     )
     with pytest.raises(ConfigError, match=r"endpoints\.crm\.headers"):
-        configure.endpoints_of(found, {}, open_vault(tmp_path / "keys.json"))
+        book.configured(found, open_vault(tmp_path / "keys.json"))

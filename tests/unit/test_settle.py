@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from gateway import app, settings, store
+from gateway import app, book, settings, store
 from gateway.connector import Request
 from gateway.errors import ConfigError, GatewayError
 from gateway.model.lane import Lane
@@ -23,7 +23,7 @@ from gateway.pipeline.project import Projector, Reader
 from gateway.pipeline.receive import Gate, RejectLog
 from gateway.pipeline.route import Router
 from gateway.pipeline.settle import Settler
-from gateway.processes import Ground, endpoints_of, receiver_of, tls_of
+from gateway.processes import Ground, receiver_of, tls_of
 
 
 class Desk:
@@ -31,7 +31,7 @@ class Desk:
 
     def __init__(self, ground: Ground) -> None:
         self.ground = ground
-        router = Router(endpoints_of(ground))
+        router = Router(book.configured(ground.tree, ground.vault))
         self._receiver = receiver_of(
             ground, gate=Gate(bulk_most=9, live_most=9), rejects=RejectLog(), wake=lambda: None
         )
