@@ -1,6 +1,7 @@
 """Who may know: from an event's type, unit and content to the endpoints that asked for it."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import structlog
 
@@ -24,6 +25,14 @@ def matches(pattern: str, kind: str) -> bool:
     return pattern.endswith(".*") and kind.startswith(pattern[:-1])
 
 
+class _Asked(NamedTuple):
+    """Who asked for a type: whether any of them narrows it, and what their filters can see."""
+
+    ends: tuple[Endpoint, ...]
+    narrowed: bool
+    reaches: frozenset[filters.Path]
+
+
 class Router:
     """Matches once per type and remembers; unit and filter are looked at only where an endpoint has one.
 
@@ -44,18 +53,16 @@ class Router:
         programs = {end.name: filters.Filter(end.filter, place=filter_of(end.name)) for end in endpoints if end.filter}
         self._endpoints = tuple(endpoints)
         self._filters = programs
-        self._by_type: dict[str, tuple[tuple[Endpoint, ...], bool]] = {}
+        self._by_type: dict[str, _Asked] = {}
 
     def match(self, kind: str) -> tuple[Endpoint, ...]:
         """The endpoints that asked for this type, in the order of the config."""
-        return self._of_type(kind)[0]
+        return self._of_type(kind).ends
 
     def deliveries(self, event: EventRow, *, now: int) -> list[Delivery]:
         """One due delivery per endpoint, with the same ids whenever the same event is routed."""
-        ends: Sequence[Endpoint]
-        ends, narrowed = self._of_type(event.type)
-        if narrowed:
-            ends = self._narrowed(ends, event)
+        asked = self._of_type(event.type)
+        ends = self._narrowed(asked, event) if asked.narrowed else asked.ends
         return [
             Delivery(
                 id=derived_id("dlv", event.at, event.id, end.name),
@@ -68,19 +75,21 @@ class Router:
             for end in ends
         ]
 
-    def _of_type(self, kind: str) -> tuple[tuple[Endpoint, ...], bool]:
+    def _of_type(self, kind: str) -> _Asked:
         found = self._by_type.get(kind)
         if found is None:
             ends = tuple(end for end in self._endpoints if any(matches(pattern, kind) for pattern in end.events))
-            found = self._by_type[kind] = ends, any(end.unit is not None or end.filter for end in ends)
+            reaches = frozenset(path for end in ends if end.filter for path in self._filters[end.name].reaches)
+            narrowed = any(end.unit is not None or end.filter for end in ends)
+            found = self._by_type[kind] = _Asked(ends, narrowed, reaches)
         return found
 
-    def _narrowed(self, ends: Sequence[Endpoint], event: EventRow) -> Sequence[Endpoint]:
+    def _narrowed(self, asked: _Asked, event: EventRow) -> Sequence[Endpoint]:
         within = self.units.tree.within
-        ends = [end for end in ends if end.unit is None or within(event.unit, end.unit)]
+        ends = [end for end in asked.ends if end.unit is None or within(event.unit, end.unit)]
         if not any(end.filter for end in ends):
             return ends
-        context = filters.context_of(event.body)
+        context = filters.context_of(event.body, asked.reaches)
         return [end for end in ends if not end.filter or self._holds(end, context)]
 
     def _holds(self, end: Endpoint, context: filters.Context) -> bool:
