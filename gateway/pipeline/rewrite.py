@@ -105,9 +105,11 @@ def _original(entry: journal.Entry, meant: Entries) -> bool:
 
 
 def copy(entry: journal.Entry, vault: Vault, *, now: int) -> journal.Draft:
-    """The same words under a new id, as received when they were. VaultError when they cannot be opened."""
+    """The same words under a new id, as received when they were. Erased when they were erased, VaultError when they cannot be opened."""
     name = new_id("ent", now)
     payload = vault.open(entry.payload, entry.id.encode())
+    if payload == journal.ERASED:
+        raise Erased("the entry was erased with its customer", place=entry.id, remedy="drop the dead letter")
     return journal.Draft(
         id=name,
         account=entry.account,

@@ -9,7 +9,7 @@ import msgspec
 from gateway import identity, journal, store
 from gateway.clock import Clock, derived_id, text
 from gateway.connector import Fetch
-from gateway.errors import GatewayError, Stale
+from gateway.errors import Erased, GatewayError, Stale
 from gateway.model.identity import Strength
 from gateway.model.values import Sensitivity
 from gateway.pipeline import change, joining, rewrite
@@ -27,12 +27,6 @@ class Purged(GatewayError):
     """The journal no longer holds the entry."""
 
     code = "journal.purged"
-
-
-class Wiped(GatewayError):
-    """What is asked for was erased with its customer."""
-
-    code = "journal.erased"
 
 
 class Settler:
@@ -135,7 +129,7 @@ class Settler:
     async def _unmerge(self, merge: store.Merge) -> None:
         before: dict[str, Any] = msgspec.json.decode(merge.before)
         if "loser" not in before:
-            raise Wiped(
+            raise Erased(
                 "one of the two was erased", place=merge.id, remedy="leave it: there is nothing to give back to anybody"
             )
         found = await self._store.look(store.Wants(ids=[merge.survivor, merge.loser], edges_of=[merge.survivor]))
