@@ -7,13 +7,12 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 from bench import made
-from gateway import app, book, processes, settings
+from gateway import app, book, processes, settings, worker
 from gateway.connector import Request
 from gateway.destination import Endpoint
-from gateway.destinations.address import Vetter
-from gateway.destinations.webhook import Poster
 from gateway.model.lane import Lane
 from gateway.pipeline.deliver import Deliverer
+from gateway.pipeline.operators import Operators
 from gateway.pipeline.project import Projector, Reader
 from gateway.pipeline.receive import Gate, Receiver, RejectLog
 from gateway.pipeline.route import Router
@@ -30,7 +29,7 @@ class Inside:
         self.ground = ground
         self.wake = asyncio.Event()
         self.endpoints: Sequence[Endpoint] = book.configured(ground.tree, ground.vault)
-        self.poster = Poster(Vetter(ground.clock))
+        self.router = Router(self.endpoints)
         self.deliverer = self._deliverer()
         self.reader = Reader(accounts=ground.accounts, vault=ground.vault, clock=ground.clock)
 
@@ -43,17 +42,16 @@ class Inside:
 
         self.projector = Projector(
             reader=self.reader, log=ground.log, records=ground.records, vault=ground.vault, clock=ground.clock, meters=ground.meters,
-            router=Router(self.endpoints), room=room, newborn=newborn, claim=_CLAIM, errands=_nothing,
+            router=self.router, room=room, newborn=newborn, claim=_CLAIM, errands=_nothing,
         )  # fmt: skip
         gate = Gate(bulk_most=ground.tree.journal.bulk_most, live_most=ground.tree.journal.live_most)
         self.receiver: Receiver = processes.receiver_of(ground, gate=gate, rejects=RejectLog(), wake=self.wake.set)
 
     def _deliverer(self) -> Deliverer:
         ground = self.ground
-        return Deliverer(
-            endpoints=self.endpoints, records=ground.records, vault=ground.vault, clock=ground.clock, meters=ground.meters,
-            poster=self.poster, claim=_CLAIM,
-        )  # fmt: skip
+        operators = Operators(records=ground.records, router=self.router, clock=ground.clock)
+        ways = worker.ways_of(ground, operators)
+        return Deliverer(endpoints=self.endpoints, records=ground.records, ways=ways, claim=_CLAIM)
 
     async def accept(self, bodies: Sequence[bytes], *, run: str, at_once: int = 64) -> None:
         """Take signed orders in, as many at a time as a door has connections."""
@@ -88,10 +86,10 @@ class Inside:
             await self.deliverer.drain(10.0)
             work.cancel()
             await asyncio.wait([work])
+            await self.deliverer.close()
 
     async def close(self) -> None:
         """Let go."""
-        await self.poster.close()
         await self.ground.close()
         gc.collect()
 

@@ -1,56 +1,29 @@
-"""From a leased delivery to a recorded outcome: open what the endpoint is granted, sign, post, record."""
+"""From a due delivery to a recorded outcome: claimed in batches, each endpoint served at its own pace, whatever its neighbours do."""
 
 import asyncio
-import random
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
+from typing import Any
 
-import msgspec
 import structlog
 
 from gateway import store
-from gateway.clock import SECOND, Clock, new_id
-from gateway.destination import Endpoint, Tried
-from gateway.destinations import sign
-from gateway.destinations.webhook import Poster
+from gateway.breaker import State
+from gateway.clock import SECOND
+from gateway.destination import Endpoint
 from gateway.errors import GatewayError, StoreError
-from gateway.meters import Meters
-from gateway.model.mac import Mac
-from gateway.pipeline import retry
-from gateway.pipeline.render import Renderer
+from gateway.pipeline.attempt import Attempts, Ways
+from gateway.pipeline.outcomes import Outcomes
+from gateway.pipeline.outlet import LONG_LINGER, Hold, Outlet
+from gateway.pipeline.vigil import Vigil
 from gateway.store import DeliveryState
-from gateway.vault import Vault
 
 _log = structlog.get_logger()
-
-
-class Lanes(msgspec.Struct):
-    """One endpoint's leased deliveries, first attempts before retries, and how many are under way."""
-
-    first: deque[store.Claimed]
-    again: deque[store.Claimed]
-    running: int = 0
-    through: int = 0
-    since: float = 0.0
-
-    def wait(self, now: float) -> float:
-        """Seconds until about half of what is held is through, by the pace since this was last asked: 0.05 for a fast endpoint, 5 for a stuck one."""
-        pace = self.through / max(now - self.since, 0.001)
-        self.through, self.since = 0, now
-        return min(5.0, max(0.05, len(self) / 2 / pace)) if pace else 5.0
-
-    def take(self) -> store.Claimed | None:
-        """The next one to try."""
-        if self.first:
-            return self.first.popleft()
-        return self.again.popleft() if self.again else None
-
-    def __len__(self) -> int:
-        return len(self.first) + len(self.again)
+# Another process can send to an endpoint that it has just added: only who is unknown for longer is no more.
+_UNKNOWN = 3.0
 
 
 class Deliverer:
-    """Posts leased deliveries, each endpoint at its own pace, and records outcomes in batches.
+    """Sends leased deliveries, each endpoint at its own pace, and records outcomes in batches.
 
     ``room`` is how many more deliveries it is willing to hold in memory; whoever makes deliveries leases at most that many to it, for ``lease``
     seconds.
@@ -61,106 +34,210 @@ class Deliverer:
         *,
         endpoints: Sequence[Endpoint],
         records: store.Store,
-        vault: Vault,
-        clock: Clock,
-        meters: Meters,
-        poster: Poster,
+        ways: Ways,
         claim: str,
-        dice: Callable[[], float] = random.random,
         lease: float = 60.0,
         hold: int = 2000,
         batch: int = 128,
     ) -> None:
-        self._ends = {end.name: end for end in endpoints}
-        self._macs = {
-            end.name: [Mac(sign.key_of(secret, place=f"endpoints.{end.name}.secret")) for secret in end.secrets]
-            for end in endpoints
-        }
-        self._own = {end.name: dict(end.headers) for end in endpoints}
         self._store = records
-        self._vault = vault
-        self._clock = clock
-        self._meters = meters
-        self._poster = poster
+        self._clock = ways.clock
+        self._meters = ways.meters
         self._claim = claim
-        self._dice = dice
-        # Whatever waits its turn for ``lease`` can still use up its whole time-out before anybody else takes it over.
-        self.lease = lease + max((end.timeout for end in endpoints), default=0.0)
-        self._hold = hold
+        self._leased_for = lease
         self._batch = batch
-        self._render = Renderer(vault)
-        self._lanes = {end.name: Lanes(deque(), deque(), since=clock.monotonic()) for end in endpoints}
-        self._held = 0
+        self._hold = Hold(hold)
+        self._outlets: dict[str, Outlet] = {}
+        self._unknown: dict[str, float] = {}
         self._full_until = 0.0
-        self._results: list[store.Result] = []
-        self._flush = asyncio.Event()
         self._hungry = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._timers: set[asyncio.Task[None]] = set()
         self._draining = False
+        self._outcomes = Outcomes(records=records, clock=ways.clock, batch=batch, woken=self.wake)
+        self._watch = Vigil(
+            records=records, clock=ways.clock, operators=ways.operators, stopped=self._stop, resumed=self._resume
+        )
+        self._attempts = Attempts(
+            ways, outcomes=self._outcomes, watch=self._watch, hand_back=self._hand_back, spawn=self._spawn
+        )
+        self.replace(endpoints)
 
+    # ------------------------------------------------------------------ endpoints come, change and go
+    def replace(self, endpoints: Sequence[Endpoint]) -> None:
+        """Serve these from now on. What is under way ends as it began; what is held goes to the endpoint as it now is, is handed back where
+        it is paused, and cancelled where it is no more."""
+        wanted = {end.name: end for end in endpoints}
+        for name in self._outlets.keys() - wanted.keys():
+            self._remove(self._outlets.pop(name))
+        for name, end in wanted.items():
+            outlet = self._outlets.get(name)
+            if outlet is None:
+                self._add(end)
+            elif outlet.end != end:
+                self._change(outlet, end)
+        # Whatever waits its turn for as long as a lease can still use up its whole time-out before anybody else takes it over.
+        self.lease = self._leased_for + max((end.timeout for end in endpoints), default=0.0)
+
+    def _add(self, end: Endpoint) -> None:
+        mono = self._clock.monotonic()
+        self._outlets[end.name] = Outlet(end, hold=self._hold, pulse=self._watch.adopt(end), mono=mono)
+        self._meters.circuit.labels(end.name).set(0)
+        self._unknown.pop(end.name, None)
+
+    def _change(self, outlet: Outlet, end: Endpoint) -> None:
+        self._attempts.unlink(outlet)
+        outlet.adopt(end, self._clock.monotonic())
+        self._watch.adopt(end)
+        if not outlet.stopped:
+            outlet.reopen(self._clock.monotonic())
+        if outlet.silent:
+            self._hand_back(outlet, outlet.emptied(), outlet.refusal(self._clock.monotonic()))
+        self._start(outlet)
+
+    def _remove(self, outlet: Outlet) -> None:
+        for one in outlet.emptied():
+            self._cancel(one)
+        outlet.stop()
+        self._attempts.unlink(outlet)
+        self._watch.dismiss(outlet.end.name)
+        self._meters.circuit.remove(outlet.end.name)
+
+    def _stop(self, name: str) -> None:
+        """It is disabled: the store has stopped its deliveries, those held here among them."""
+        if (outlet := self._outlets.get(name)) is not None:
+            outlet.stop()
+
+    def _resume(self, name: str) -> None:
+        if (outlet := self._outlets.get(name)) is not None:
+            outlet.reopen(self._clock.monotonic())
+
+    # ------------------------------------------------------------------ taking on
     def room(self) -> int:
         """See the class."""
-        return self._hold - self._held
+        # Never none: outlets that hold less than their share take more, however full the others are.
+        return max(self._hold.share, self._hold.most - self._hold.count)
 
     def offer(self, claimed: Sequence[store.Claimed]) -> None:
-        """Take leased deliveries on. Those of an endpoint that is far behind are handed back until it has caught up by half."""
-        waits: dict[str, float] = {}
-        now, taken = self._clock.monotonic(), 0
+        """Take leased deliveries on. Those that cannot be tried soon are handed back until they can."""
+        now, mono, taken = self._clock.now(), self._clock.monotonic(), 0
         for one in claimed:
-            lanes = self._lanes.get(one.delivery.endpoint)
-            if lanes is None:
-                self._record(one, state=DeliveryState.CANCELLED, cause="endpoint removed")
+            outlet = self._outlets.get(one.delivery.endpoint)
+            if outlet is None:
+                self._stray(one, now, mono)
             elif self._draining:
-                self._record(one, due=self._clock.now())
-            elif len(lanes) >= self._hold // 2:
-                wait = waits.setdefault(one.delivery.endpoint, 0.0) or lanes.wait(now)
-                waits[one.delivery.endpoint] = wait
-                self._record(one, due=self._clock.now() + int(wait * SECOND))
+                self._outcomes.back(one, now)
+            elif wait := outlet.refusal(mono):
+                # The store stops what is held by a stopped endpoint, or has done so.
+                if not outlet.stopped:
+                    self._outcomes.back(one, outlet.postponed(now, wait))
             else:
                 taken += 1
-                self._take_on(one, lanes)
-        if waits and not taken:
-            self._full_until = now + min(0.5, *waits.values())
+                self._take_on(one, outlet, now, mono)
+        if claimed and not taken:
+            # Claiming on at once would be all that the worker does while a long backlog is handed back.
+            self._full_until = mono + 0.02
 
-    def _take_on(self, one: store.Claimed, lanes: Lanes) -> None:
-        if not lanes and not lanes.running:
-            # A pace is measured while there is work; an idle hour before says nothing of it.
-            lanes.through, lanes.since = 0, self._clock.monotonic()
-        (lanes.again if one.delivery.tries else lanes.first).append(one)
-        self._held += 1
-        self._start(self._ends[one.delivery.endpoint], lanes)
+    def _take_on(self, one: store.Claimed, outlet: Outlet, now: int, mono: float) -> None:
+        if not outlet.linger:
+            outlet.put(one, mono)
+            if outlet.running < outlet.at_once:
+                self._start(outlet)
+            return
+        if outlet.linger > LONG_LINGER and outlet.fresh(one.delivery):
+            if outlet.flush_due <= now:
+                outlet.flush_due = now + int(outlet.linger * SECOND)
+            self._outcomes.back(one, outlet.flush_due)
+            return
+        outlet.put(one, mono)
+        self._fill(outlet, outlet.fill_time(one.delivery))
+
+    def _fill(self, outlet: Outlet, seconds: float) -> None:
+        if not seconds:
+            outlet.full = True
+        elif not outlet.timed:
+            outlet.timed = True
+            self._spawn(self._filled(outlet, outlet.filling, seconds), self._timers)
+        self._start(outlet)
+
+    async def _filled(self, outlet: Outlet, filling: int, seconds: float) -> None:
+        await self._clock.sleep(seconds)
+        if outlet.filling == filling:
+            outlet.full = True
+            self._start(outlet)
+
+    def _stray(self, one: store.Claimed, now: int, mono: float) -> None:
+        since = self._unknown.setdefault(one.delivery.endpoint, mono)
+        if mono - since < _UNKNOWN and not self._draining:
+            self._outcomes.back(one, now + int((since + _UNKNOWN - mono) * SECOND))
+        elif self._draining:
+            self._outcomes.back(one, now)
+        else:
+            self._cancel(one)
+
+    def _cancel(self, one: store.Claimed) -> None:
+        self._outcomes.add(one, DeliveryState.CANCELLED, tries=one.delivery.tries, cause="endpoint removed")
+
+    def _hand_back(self, outlet: Outlet, some: Sequence[store.Claimed], wait: float) -> None:
+        now = self._clock.now()
+        for one in some:
+            self._outcomes.back(one, outlet.postponed(now, wait))
 
     def wake(self) -> None:
         """Something may be due."""
         self._hungry.set()
 
+    # ------------------------------------------------------------------ running
     async def run(self) -> None:
         """Claim, and record, until cancelled; then record what is done."""
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._claiming())
-                group.create_task(self._recording())
+                group.create_task(self._outcomes.run())
+                group.create_task(self._tending())
         finally:
-            await self.settle()
+            await self._outcomes.settle()
 
     async def drain(self, seconds: float) -> None:
         """Let attempts under way end within ``seconds``; what was not begun goes back to be claimed again, and nothing more is claimed."""
         self._draining = True
-        for lanes in self._lanes.values():
-            while (one := lanes.take()) is not None:
-                self._held -= 1
-                self._record(one, due=self._clock.now())
+        now = self._clock.now()
+        for timer in self._timers:
+            timer.cancel()
+        for outlet in self._outlets.values():
+            for one in outlet.emptied():
+                self._outcomes.back(one, now)
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=seconds)
-        await self.settle()
+        self._attempts.count_up()
+        await self._outcomes.settle()
+        await self._watch.note(all_of_it=True)
 
-    async def settle(self) -> None:
-        """Record everything that is done."""
-        while self._results:
-            results, self._results = self._results, []
-            await self._store.finish(results)
+    async def close(self) -> None:
+        """Let go of all destinations. A send under way may fail."""
+        for outlet in self._outlets.values():
+            link, outlet.link = outlet.link, None
+            if link is not None:
+                await link.destination.close()
 
-    # ------------------------------------------------------------------ claiming and recording
+    def parts(self) -> Mapping[str, Mapping[str, str | int]]:
+        """How each endpoint is, for the board: its circuit, and how much is held and under way."""
+        return {
+            name: {
+                "circuit": outlet.state.value,
+                "state": outlet.word,
+                "held": len(outlet),
+                "under_way": outlet.running,
+            }
+            for name, outlet in self._outlets.items()
+        }
+
+    def _spawn(self, work: Coroutine[Any, Any, None], among: set[asyncio.Task[None]] | None = None) -> None:
+        tasks = self._tasks if among is None else among
+        task = asyncio.get_running_loop().create_task(work)
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
     async def _claiming(self) -> None:
         while True:
             self._hungry.clear()
@@ -170,7 +247,6 @@ class Deliverer:
                 _log.error("deliver.claim_failed", detail=error.detail)
                 took = 0
                 await self._clock.sleep(1.0)
-            # Claiming on would only bring more of what was just handed back; first attempts are leased as they are made.
             if (rest := self._full_until - self._clock.monotonic()) > 0:
                 await self._clock.sleep(rest)
                 continue
@@ -190,166 +266,87 @@ class Deliverer:
             _log.error("deliver.sweep_failed", detail=error.detail)
 
     async def _claim_some(self) -> int:
-        if self._draining:
+        # Where every outlet is full, all that was claimed could only be handed back.
+        if self._draining or (self._outlets and all(len(one) >= one.window for one in self._outlets.values())):
             return 0
         took = 0
         for retries in (False, True):
             # Retries may fill at most half of the room, so that first attempts always find some.
-            room = self.room() if not retries else self.room() - self._hold // 2
-            limit = min(self._batch, room, self._spare())
-            if limit <= 0:
-                continue
+            room = self.room() if not retries else max(self._hold.share, self.room() - self._hold.most // 2)
             now = self._clock.now()
             claimed = await self._store.claim(
-                now=now, lease=now + int(self.lease * SECOND), claim=self._claim, limit=limit, retries=retries
+                now=now,
+                lease=now + int(self.lease * SECOND),
+                claim=self._claim,
+                limit=min(self._batch, room),
+                retries=retries,
             )
             self.offer(claimed)
             took += len(claimed)
         return took
 
-    def _spare(self) -> int:
-        """How many the emptiest lane would take: claiming more could only be handed back."""
-        most = self._hold // 2
-        return most - min((len(lanes) for lanes in self._lanes.values()), default=0)
-
-    async def _recording(self) -> None:
+    async def _tending(self) -> None:
+        """Once a second: measure paces, hand back what stuck endpoints hold too much of, and look how everybody is."""
         while True:
-            await self._flush.wait()
-            # A short wait lets the outcomes of one burst share a commit.
-            if len(self._results) < self._batch:
-                await asyncio.sleep(0.005)
-            self._flush.clear()
-            results, self._results = self._results, []
             try:
-                if results and await self._store.finish(results):
-                    self.wake()
-            except StoreError as error:
-                _log.error("deliver.record_failed", detail=error.detail, results=len(results))
-                self._results = results + self._results
-                await self._clock.sleep(1.0)
-                self._flush.set()
+                await self.tend()
+            except GatewayError as error:
+                _log.error("deliver.tending_failed", code=error.code, detail=error.detail)
+            await self._clock.sleep(1.0)
 
-    def _record(
-        self,
-        one: store.Claimed,
-        *,
-        state: DeliveryState = DeliveryState.DUE,
-        due: int = 0,
-        tries: int | None = None,
-        attempt: store.Attempt | None = None,
-        cause: str | None = None,
-    ) -> None:
-        delivery = one.delivery
-        self._results.append(
-            store.Result(
-                delivery=delivery.id,
-                claim=delivery.claim or "",
-                state=state,
-                due=due,
-                tries=delivery.tries if tries is None else tries,
-                attempt=attempt,
-                cause=cause,
-            )
-        )
-        self._flush.set()
+    async def tend(self) -> None:
+        """One round of it. StoreError leaves what is not done for the next."""
+        self._attempts.count_up()
+        mono = self._clock.monotonic()
+        for outlet in list(self._outlets.values()):
+            outlet.measure(mono)
+            if len(outlet) > outlet.window:
+                self._hand_back(outlet, outlet.surplus(), outlet.backlog_wait())
+            await self._attempts.look(outlet)
+            self._start(outlet)
+        # What was tried is recorded before its endpoint is disabled, which would take it for untried.
+        await self._outcomes.settle()
+        await self._watch.round()
 
-    # ------------------------------------------------------------------ attempting
-    def _start(self, end: Endpoint, lanes: Lanes) -> None:
-        if lanes.running >= end.concurrency:
+    # ------------------------------------------------------------------ working
+    def _start(self, outlet: Outlet) -> None:
+        """As many at work as there are sends to make, and as the endpoint allows."""
+        if not outlet.ready() or self._draining:
             return
-        lanes.running += 1
-        task = asyncio.get_running_loop().create_task(self._work(end, lanes))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        sends = -(-len(outlet) // outlet.batch)
+        for _ in range(min(sends, outlet.at_once - outlet.running)):
+            outlet.running += 1
+            self._spawn(self._work(outlet))
 
-    async def _work(self, end: Endpoint, lanes: Lanes) -> None:
+    async def _work(self, outlet: Outlet) -> None:
         try:
-            while (one := lanes.take()) is not None:
-                self._held -= 1
-                lanes.through += 1
-                if len(lanes) == self._hold // 4:
+            while True:
+                if (outlet.rate or outlet.troubled) and not await self._may(outlet):
+                    return
+                if not (some := outlet.take()):
+                    return
+                if len(outlet) == outlet.window // 2:
                     self._hungry.set()
-                # Somebody else may hold the lease before this is through: trying anyway would send it twice for nothing.
-                if one.delivery.lease - int(end.timeout * SECOND) > self._clock.now():
-                    await self._survive(end, one)
+                was = outlet.state
+                await self._attempts.send(outlet, some)
+                outlet.through += len(some)
+                if outlet.running > outlet.at_once:
+                    return
+                if was is not State.CLOSED and outlet.state is State.CLOSED:
+                    self._start(outlet)
         finally:
-            lanes.running -= 1
+            outlet.running -= 1
 
-    async def _survive(self, end: Endpoint, one: store.Claimed) -> None:
-        began = self._clock.now()
-        try:
-            await self._attempt(end, one)
-        # A fault of ours on one delivery is an outcome too: left leased, it would be tried every minute for ever.
-        except Exception:
-            _log.exception("deliver.fault", delivery=one.delivery.id)
-            self._conclude(end, one, Tried(error="fault"), began)
+    async def _may(self, outlet: Outlet) -> bool:
+        if not outlet.ready():
+            return False
+        wait = await self._attempts.may(outlet)
+        if wait > 0:
+            outlet.resting = True
+            self._spawn(self._rested(outlet, wait), self._timers)
+        return not wait
 
-    async def _attempt(self, end: Endpoint, one: store.Claimed) -> None:
-        began = self._clock.now()
-        try:
-            body = self._render.render(one.event, end)
-        except GatewayError as error:
-            _log.error("deliver.render_failed", delivery=one.delivery.id, code=error.code)
-            self._record(one, state=DeliveryState.DEAD, tries=one.delivery.tries, cause=f"{error.code}: {error.detail}")
-            return
-        tried = await self._poster.post(end, body, self._headers(end, one.event.id, began, body))
-        self._conclude(end, one, tried, began)
-
-    def _headers(self, end: Endpoint, message: str, began: int, body: bytes) -> dict[str, str]:
-        seconds = began // SECOND
-        return {
-            **self._own[end.name],
-            "content-type": "application/json",
-            "webhook-id": message,
-            "webhook-timestamp": str(seconds),
-            "webhook-signature": sign.signature(self._macs[end.name], message, seconds, body),
-        }
-
-    def _conclude(self, end: Endpoint, one: store.Claimed, tried: Tried, began: int) -> None:
-        now = self._clock.now()
-        tries = one.delivery.tries + 1
-        attempt = self._attempt_row(one, tried, began, now)
-        if tried.ok:
-            self._meters.attempts.labels(end.name, "ok").inc()
-            if tries == 1:
-                self._meters.end_to_end.observe(max(0, now - one.event.at) / SECOND)
-            self._record(one, state=DeliveryState.DONE, tries=tries, attempt=attempt)
-            return
-        self._meters.attempts.labels(end.name, tried.error or f"{tried.status}").inc()
-        wait = retry.asked_to_wait(tried.status, tried.retry_after, now=now)
-        again = (
-            None
-            if tried.status == 410
-            else retry.next_attempt(end.schedule, tries, wait=wait, now=now, dice=self._dice())
-        )
-        cause = tried.error or f"http {tried.status}"
-        if again is None:
-            self._record(one, state=DeliveryState.DEAD, tries=tries, attempt=attempt, cause=cause)
-        else:
-            self._record(one, due=again, tries=tries, attempt=attempt, cause=cause)
-        if tried.status == 410:
-            self._gone(end)
-
-    def _gone(self, end: Endpoint) -> None:
-        _log.warning("deliver.endpoint_gone", endpoint=end.name)
-        task = asyncio.get_running_loop().create_task(self._disable(end))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _disable(self, end: Endpoint) -> None:
-        await self.settle()
-        await self._store.disable(end.name, cause="the endpoint answered 410 Gone", now=self._clock.now())
-
-    def _attempt_row(self, one: store.Claimed, tried: Tried, began: int, now: int) -> store.Attempt:
-        name = new_id("att", now)
-        return store.Attempt(
-            id=name,
-            delivery=one.delivery.id,
-            endpoint=one.delivery.endpoint,
-            event=one.delivery.event,
-            at=began,
-            took=now - began,
-            status=tried.status,
-            error=tried.error,
-            response=self._vault.seal(tried.response, name.encode()) if tried.response else None,
-        )
+    async def _rested(self, outlet: Outlet, wait: float) -> None:
+        await self._clock.sleep(wait)
+        outlet.resting = False
+        self._start(outlet)

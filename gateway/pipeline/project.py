@@ -49,7 +49,6 @@ class Reader:
             opened = self._accounts.need(entry.account)
             payload = self._vault.open(entry.payload, entry.id.encode())
             if payload == journal.ERASED:
-                _log.info("project.erased", entry=entry.id)
                 return Read(entry=entry)
             stage = "decode"
             decoded = opened.connector.decode(entry.topic, payload)
@@ -97,7 +96,7 @@ class Reader:
 
 
 class Projector:
-    """Follows the journal. ``newborn`` is handed the deliveries that were leased to us as they were made."""
+    """Follows the journal. ``newborn`` is handed the deliveries that were leased to us, for ``lease`` seconds, as they were made."""
 
     def __init__(
         self,
@@ -113,7 +112,7 @@ class Projector:
         newborn: Callable[[Sequence[store.Claimed]], None],
         claim: str,
         errands: Callable[[], None],
-        lease: float = 60.0,
+        lease: Callable[[], float] = lambda: 60.0,
         most: int = 256,
     ) -> None:
         self._errands = errands
@@ -197,7 +196,7 @@ class Projector:
             before=before,
             after=after,
             claim=self._claim if room > 0 else None,
-            lease=self._clock.now() + int(self._lease * SECOND),
+            lease=self._clock.now() + int(self._lease() * SECOND),
             claim_most=max(0, room),
         )
         # Off the loop: it waits for the disk. What comes back as Stale is sealed again, with secrets that last.
@@ -320,6 +319,8 @@ class Projector:
     def _report(self, done: "Done") -> None:
         meters = self._meters
         for read in done.applied:
+            if read.opened is None:
+                _log.info("project.erased", entry=read.entry.id)
             meters.projected.labels(read.entry.account, read.entry.topic).inc()
             for one in read.said:
                 for unknown in one.unknowns:

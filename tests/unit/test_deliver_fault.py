@@ -1,81 +1,40 @@
-"""A fault of ours in the middle of an attempt, and an attempt that lasts."""
+"""Faults of ours in the middle of an attempt, and an attempt that lasts."""
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
-from gateway.clock import SystemClock
-from gateway.destination import Endpoint, Tried
-from gateway.destinations.webhook import Poster
-from gateway.meters import Meters
-from gateway.model.secret import Secret
-from gateway.model.values import Sensitivity
-from gateway.pipeline.deliver import Deliverer
-from gateway.pipeline.route import Router
-from gateway.store import Batch, DeliveryState, EventRow
-from gateway.stores.sqlite import open_store
-from gateway.vaults.file import open_vault
+from gateway.clock import SECOND
+from gateway.destination import Endpoint, Message, Tried
+from gateway.errors import KeyMissing, Tampered, VaultDown, VaultError
+from gateway.pipeline.render import Renderer
+from gateway.store import DeliveryState
+from tests.unit.deliver_kit import OK, Far, Rig, endpoint, events
 
 
-class Faulty:
-    """A poster with a fault in it."""
-
-    async def post(self, *_: Any) -> Any:
-        raise RuntimeError("a fault")
+async def faulty(*_: Any) -> Tried:
+    """A destination with a fault in it."""
+    raise RuntimeError("a fault")
 
 
-class Slow:
-    """A poster of a slow endpoint. ``posted`` are the ids, in order."""
-
-    def __init__(self) -> None:
-        self.posted: list[str] = []
-
-    async def post(self, _end: Endpoint, _body: bytes, headers: dict[str, str]) -> Tried:
-        self.posted.append(headers["webhook-id"])
-        await asyncio.sleep(1.5)
-        return Tried(status=204)
-
-
-def endpoint(**more: Any) -> Endpoint:
-    """A subscriber."""
-    secrets = (Secret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),)
-    grants = dict.fromkeys(Sensitivity, "clear")
-    return Endpoint(name="crm", url="https://crm.example", events=("*",), secrets=secrets, grants=grants, **more)
+async def slow(_end: Endpoint, _messages: Sequence[Message]) -> Tried:
+    """A slow endpoint."""
+    await asyncio.sleep(1.5)
+    return OK
 
 
 def test_an_attempt_that_outlasts_the_lease_is_not_made_twice(tmp_path: Path) -> None:
     """An endpoint may use up its time-out: nobody takes the delivery over meanwhile."""
 
     async def run() -> None:
-        clock, poster = SystemClock(), Slow()
-        records = open_store(tmp_path / "store.db", clock=clock)
-        end = endpoint(schedule=(0.0,), timeout=3.0)
-        event = EventRow(
-            id="evt_1",
-            type="order.paid",
-            subject="ord_1",
-            sequence=1,
-            at=clock.now(),
-            account="a",
-            entry="e",
-            unit=None,
-            body=b"{}",
-        )
-        await records.apply(Batch(events=[event], deliveries=Router([end]).deliveries(event, now=clock.now())))
-        deliverer = Deliverer(
-            endpoints=[end], records=records, vault=open_vault(tmp_path / "keys.json"), clock=clock, meters=Meters(),
-            poster=cast(Poster, poster), claim="clm_1", lease=0.5,
-        )  # fmt: skip
-        running = asyncio.create_task(deliverer.run())
-        async with asyncio.timeout(10):
-            while not await records.deliveries(state=DeliveryState.DONE):
-                await asyncio.sleep(0.02)
-        running.cancel()
-        await asyncio.wait([running])
-        assert poster.posted == ["evt_1"]
-        await records.close()
+        rig = Rig(tmp_path, [endpoint(schedule=(0.0,), timeout=3.0)], Far(slow), lease=0.5)
+        await rig.publish(events([1], rig.clock))
+        async with rig.running():
+            await rig.until_count(DeliveryState.DONE, 1)
+        assert rig.far.ids() == ["evt_1"]
 
     asyncio.run(run())
 
@@ -85,37 +44,111 @@ def test_a_fault_of_ours_is_an_attempt_with_an_outcome_and_ends_in_the_schedule(
     """It is recorded, tried again as often as any failure, and then dead; the deliveries behind it go on."""
 
     async def run() -> None:
-        clock = SystemClock()
-        records = open_store(tmp_path / "store.db", clock=clock)
-        end = endpoint(schedule=(0.0, 0.0), concurrency=1)
-        events = [
-            EventRow(
-                id=f"evt_{number}",
-                type="order.paid",
-                subject=f"ord_{number}",
-                sequence=1,
-                at=clock.now(),
-                account="a",
-                entry="e",
-                unit=None,
-                body=b"{}",
-            )
-            for number in range(count)
-        ]
-        deliveries = [one for event in events for one in Router([end]).deliveries(event, now=clock.now())]
-        await records.apply(Batch(events=events, deliveries=deliveries))
-        deliverer = Deliverer(
-            endpoints=[end], records=records, vault=open_vault(tmp_path / "keys.json"), clock=clock, meters=Meters(),
-            poster=cast(Poster, Faulty()), claim="clm_1",
-        )  # fmt: skip
-        running = asyncio.create_task(deliverer.run())
-        async with asyncio.timeout(10):
-            while len(dead := await records.deliveries(state=DeliveryState.DEAD)) < count:
-                await asyncio.sleep(0.02)
-        assert {(one.tries, one.cause) for one in dead} == {(2, "fault")}
-        assert [one.error for one in await records.attempts(dead[0].id)] == ["fault", "fault"]
-        running.cancel()
-        await asyncio.wait([running])
-        await records.close()
+        rig = Rig(tmp_path, [endpoint(schedule=(0.0, 0.0), concurrency=1)], Far(faulty))
+        await rig.publish(events(range(count), rig.clock))
+        async with rig.running():
+            await rig.until_count(DeliveryState.DEAD, count)
+            dead = await rig.records.deliveries(state=DeliveryState.DEAD)
+            assert {(one.tries, one.cause) for one in dead} == {(2, "fault")}
+            assert [one.error for one in await rig.records.attempts(dead[0].id)] == ["fault", "fault"]
+
+    asyncio.run(run())
+
+
+def test_an_egress_fault_costs_no_try_and_leaves_no_attempt(tmp_path: Path) -> None:
+    """No resolver, no route: the delivery waits a second, the fault is counted, and the endpoint's health says nothing of it."""
+    left = [1]
+
+    async def without_resolver(_end: Endpoint, _messages: Sequence[Message]) -> Tried:
+        left[0] -= 1
+        return Tried(error="dns", ours=True) if left[0] >= 0 else OK
+
+    async def run() -> None:
+        rig = Rig(tmp_path, [endpoint(schedule=(0.0,), concurrency=3)], Far(without_resolver))
+        await rig.publish(events(range(3), rig.clock))
+        async with rig.running():
+            began = rig.clock.monotonic()
+            await rig.until_count(DeliveryState.DONE, 3)
+            assert rig.clock.monotonic() - began >= 1.0
+            done = await rig.records.deliveries(state=DeliveryState.DONE)
+            assert [one.tries for one in done] == [1, 1, 1]
+            assert [len(await rig.records.attempts(one.id)) for one in done] == [1, 1, 1]
+            assert (await rig.records.health()).get("crm") is None
+        assert (
+            rig.meters.registry.get_sample_value("gateway_delivery_faults_total", {"endpoint": "crm", "cause": "dns"})
+            == 1
+        )
+
+    asyncio.run(run())
+
+
+def test_an_egress_fault_that_lasts_is_asked_about_less_and_less(tmp_path: Path) -> None:
+    """1, 2, 4 … seconds, by which everything that the endpoint holds is handed back."""
+
+    async def run() -> None:
+        async def never(_end: Endpoint, _messages: Sequence[Message]) -> Tried:
+            return Tried(error="network", ours=True)
+
+        rig = Rig(tmp_path, [endpoint(concurrency=1)], Far(never))
+        await rig.publish(events(range(5), rig.clock))
+        async with rig.running():
+            await rig.until(lambda: len(rig.far.sent) == 3, seconds=8.0)
+            await asyncio.sleep(0.1)
+            waiting = await rig.records.deliveries(state=DeliveryState.DUE)
+            assert len(waiting) == 5
+            assert all(one.due > rig.clock.now() + 3 * SECOND for one in waiting)
+
+    asyncio.run(run())
+
+
+def render_raising(monkeypatch: pytest.MonkeyPatch, errors: dict[str, VaultError]) -> None:
+    """The renderer raises these, by event."""
+    real = Renderer.render
+
+    def render(self: Renderer, event: Any, end: Endpoint) -> bytes:
+        if event.id in errors:
+            raise errors[event.id]
+        return real(self, event, end)
+
+    monkeypatch.setattr(Renderer, "render", render)
+
+
+def test_an_altered_value_is_a_dead_delivery_and_one_alarm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many endpoints the event was for; a key that is gone is a dead delivery without alarm; others go on."""
+    render_raising(monkeypatch, {"evt_1": Tampered("altered"), "evt_2": KeyMissing("key k9 is gone")})
+
+    async def run() -> None:
+        operators = endpoint("ops", events=("operator.*",))
+        rig = Rig(tmp_path, [endpoint("crm"), endpoint("erp"), operators], Far())
+        await rig.publish(events(range(4), rig.clock))
+        async with rig.running():
+            await rig.until_count(DeliveryState.DEAD, 4)
+            await rig.until_count(DeliveryState.DONE, 5)
+            assert {one.cause for one in await rig.records.deliveries(state=DeliveryState.DEAD)} == {
+                "vault.tampered: altered", "vault.key_missing: key k9 is gone",
+            }  # fmt: skip
+            (alarm,) = await rig.told()
+        assert (alarm.type, alarm.subject, alarm.sequence) == ("operator.value_tampered", "vault", 1)
+        assert b'"event":"evt_1"' in alarm.body
+        assert rig.far.ids("ops") == [alarm.id]
+
+    asyncio.run(run())
+
+
+def test_a_vault_that_is_down_costs_no_try(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The delivery waits for the keys; nothing is dead."""
+    errors: dict[str, VaultError] = {"evt_0": VaultDown("no answer")}
+    render_raising(monkeypatch, errors)
+
+    async def run() -> None:
+        rig = Rig(tmp_path, [endpoint(schedule=(0.0,))], Far())
+        await rig.publish(events([0], rig.clock))
+        async with rig.running():
+            await asyncio.sleep(0.3)
+            assert not rig.far.sent
+            errors.clear()
+            await rig.until_count(DeliveryState.DONE, 1)
+            (done,) = await rig.records.deliveries(state=DeliveryState.DONE)
+            assert done.tries == 1
 
     asyncio.run(run())

@@ -1,0 +1,198 @@
+"""Watching how endpoints are: who only fails is told of, and in the end disabled; who was enabled again starts afresh."""
+
+from collections.abc import Callable
+
+import structlog
+
+from gateway import store
+from gateway.clock import Clock, text
+from gateway.destination import Endpoint
+from gateway.pipeline import operators, patience
+from gateway.pipeline.operators import Operators
+from gateway.store import Health
+
+_log = structlog.get_logger()
+# Health is for people and for the next start: a flapping endpoint must not cost a write for each turn.
+_NOTED_EVERY = 5.0
+GONE = "the endpoint answered 410 Gone"
+
+
+class Pulse:
+    """How one endpoint is, in memory; ``kept`` is what the store knows of it."""
+
+    __slots__ = ("cause", "failing_since", "kept", "last_failure", "last_ok", "sequence", "warned")
+
+    def __init__(self, name: str) -> None:
+        self.kept = Health(endpoint=name)
+        self.failing_since: int | None = None
+        self.last_ok: int | None = None
+        self.last_failure: int | None = None
+        self.cause: str | None = None
+        self.warned = 0
+        self.sequence = 0
+
+    def learn(self, kept: Health) -> None:
+        """Remember what was before the start; what was seen since then stands."""
+        self.kept = kept
+        self.sequence = kept.sequence
+        if self.last_ok is None:
+            self.failing_since = kept.failing_since or self.failing_since
+            self.warned = kept.warned
+        self.last_ok = self.last_ok or kept.last_ok
+        self.last_failure = self.last_failure or kept.last_failure
+        self.cause = self.cause or kept.cause
+
+    def ok(self, now: int) -> None:
+        """Something went through."""
+        self.last_ok = now
+        if self.failing_since is not None:
+            self.afresh()
+
+    def failed(self, now: int, cause: str) -> None:
+        """Something did not."""
+        self.last_failure = now
+        self.cause = cause
+        if self.failing_since is None:
+            self.failing_since = now
+
+    def afresh(self) -> None:
+        """What was is forgotten."""
+        self.failing_since = None
+        self.warned = 0
+        self.cause = None
+
+    def health(self) -> Health:
+        """As a row."""
+        return Health(
+            endpoint=self.kept.endpoint, failing_since=self.failing_since, warned=self.warned, sequence=self.sequence,
+            last_ok=self.last_ok, last_failure=self.last_failure, cause=self.cause,
+        )  # fmt: skip
+
+    def moved(self) -> bool:
+        """Whether the store should know. A success or failure that changes nothing is not worth a write."""
+        kept = self.kept
+        return (self.failing_since, self.warned, self.sequence) != (kept.failing_since, kept.warned, kept.sequence)
+
+
+class Vigil:
+    """Keeps the pulses. ``stopped`` and ``resumed`` are called with the name of an endpoint that was disabled and enabled, by whomever."""
+
+    def __init__(
+        self,
+        *,
+        records: store.Store,
+        clock: Clock,
+        operators: Operators,
+        stopped: Callable[[str], None],
+        resumed: Callable[[str], None],
+    ) -> None:
+        self._store = records
+        self._clock = clock
+        self._operators = operators
+        self._stopped = stopped
+        self._resumed = resumed
+        self._pulses: dict[str, Pulse] = {}
+        self._patience: dict[str, float] = {}
+        self._off: set[str] = set()
+        self._condemned: dict[str, str] = {}
+        self._loaded = False
+        self._noted_at = -_NOTED_EVERY
+
+    def adopt(self, end: Endpoint) -> Pulse:
+        """The pulse of an endpoint, which is watched from now on with the patience it asks for."""
+        self._patience[end.name] = end.disable_after
+        return self._pulses.setdefault(end.name, Pulse(end.name))
+
+    def dismiss(self, name: str) -> None:
+        """The endpoint is no more."""
+        for known in (self._pulses, self._patience, self._condemned):
+            known.pop(name, None)
+        self._off.discard(name)
+
+    def condemn(self, name: str, cause: str) -> None:
+        """Have an endpoint disabled in the next round."""
+        self._condemned[name] = cause
+
+    async def round(self) -> None:
+        """Look after everybody once. StoreError leaves what is not done for the next round."""
+        if not self._loaded:
+            await self._load()
+        off = await self._store.disabled()
+        for name, pulse in list(self._pulses.items()):
+            await self._compare(name, pulse, off=name in off)
+        now = self._clock.now()
+        for name, pulse in list(self._pulses.items()):
+            if name in self._off or pulse.failing_since is None:
+                continue
+            if percent := patience.step(pulse.health(), now, disable_after=self._patience.get(name, 0.0)):
+                await self._warn(name, pulse, percent)
+        for name, cause in list(self._condemned.items()):
+            await self._disable(name, cause)
+        await self.note()
+
+    async def _load(self) -> None:
+        for name, kept in (await self._store.health()).items():
+            if name in self._pulses:
+                self._pulses[name].learn(kept)
+        self._loaded = True
+
+    async def _compare(self, name: str, pulse: Pulse, *, off: bool) -> None:
+        """Somebody else may have disabled or enabled it, also while nobody was watching."""
+        if off and name not in self._off:
+            self._off.add(name)
+            self._stopped(name)
+        elif not off and (name in self._off or pulse.warned == patience.STEPS[-1]) and name not in self._condemned:
+            pulse.sequence = await self._tell(operators.ENDPOINT_ENABLED, name, pulse, {})
+            pulse.afresh()
+            self._off.discard(name)
+            self._resumed(name)
+
+    async def _warn(self, name: str, pulse: Pulse, percent: int) -> None:
+        facts = _facts(pulse, percent)
+        pulse.sequence = await self._tell(
+            operators.ENDPOINT_FAILING, name, pulse, facts, once=f"{pulse.failing_since}/{percent}"
+        )
+        pulse.warned = percent
+        _log.warning("deliver.endpoint_failing", endpoint=name, percent=percent, cause=pulse.cause)
+        if percent == patience.STEPS[-1]:
+            days = self._patience.get(name, 0.0) / 86_400
+            self._condemned[name] = f"nothing but failures for {days:g} days, the last: {pulse.cause}"
+
+    async def _disable(self, name: str, cause: str) -> None:
+        pulse = self._pulses.get(name)
+        if pulse is not None and name not in self._off:
+            facts = {**_facts(pulse, None), "cause": cause}
+            # Told first: a crash in between repeats both, and what was told is not told again.
+            once = f"{pulse.failing_since}/off"
+            pulse.sequence = await self._tell(operators.ENDPOINT_DISABLED, name, pulse, facts, once=once)
+            pulse.warned = patience.STEPS[-1]
+            await self._store.disable(name, cause=cause, now=self._clock.now())
+            self._off.add(name)
+            _log.warning("deliver.endpoint_disabled", endpoint=name, cause=cause)
+        self._stopped(name)
+        self._condemned.pop(name, None)
+
+    async def _tell(self, kind: str, name: str, pulse: Pulse, facts: operators.Facts, *, once: str = "") -> int:
+        told = {"endpoint": name, **facts}
+        return await self._operators.tell(kind, operators.of_endpoint(name), told, above=pulse.sequence, once=once)
+
+    async def note(self, *, all_of_it: bool = False) -> None:
+        """Keep what moved, every few seconds at most; ``all_of_it`` now."""
+        mono = self._clock.monotonic()
+        if not self._loaded or (mono - self._noted_at < _NOTED_EVERY and not all_of_it):
+            return
+        # One that is about to be disabled is not kept as disabled: the next start would take it for enabled again.
+        moved = [pulse for name, pulse in self._pulses.items() if pulse.moved() and name not in self._condemned]
+        if not moved:
+            return
+        self._noted_at = mono
+        healths = [pulse.health() for pulse in moved]
+        await self._store.note(healths)
+        for pulse, kept in zip(moved, healths, strict=True):
+            pulse.kept = kept
+
+
+def _facts(pulse: Pulse, percent: int | None) -> dict[str, str | int | None]:
+    since = None if pulse.failing_since is None else text(pulse.failing_since)
+    told: dict[str, str | int | None] = {"failing_since": since, "cause": pulse.cause}
+    return told if percent is None else {"percent": percent, **told}
