@@ -24,7 +24,8 @@ from aiosmtplib.errors import (
 from gateway.clock import Clock, moment
 from gateway.destination import Destination, Endpoint, Message, Tried
 from gateway.destinations import digest, faults, trust
-from gateway.destinations.address import Unfit, Vetted, Vetter
+from gateway.destinations.address import Unfit, Vetter
+from gateway.destinations.chosen import Chosen
 from gateway.errors import ConfigError
 
 
@@ -83,6 +84,7 @@ class Mailbox:
         if not self._to:
             raise ConfigError("names nobody", place=f"{place}.to", remedy='to = ["someone@example.com"]')
         self._vetter = vetter
+        self._chosen = Chosen()
         self._sends = faults.Sends()
 
     async def send(self, messages: Sequence[Message], *, now: int) -> Tried:
@@ -99,19 +101,26 @@ class Mailbox:
             return faults.unfit(where)
         letter = self._letter(messages, now)
         try:
-            return await self._hand_over(where, letter)
+            return await self._hand_over(self._chosen.of(where), letter)
         except (SMTPException, OSError, EOFError) as error:
-            return tried_of(error)
+            tried = tried_of(error)
+        except faults.NONSENSE as error:
+            return faults.nonsense(error)
+        if tried.error == "connect":
+            self._chosen.avoid(where)
+        return tried
 
-    async def _hand_over(self, where: Vetted, letter: bytes) -> Tried:
-        family = socket.AF_INET6 if ":" in where.address else socket.AF_INET
+    async def _hand_over(self, address: str, letter: bytes) -> Tried:
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
         sock = socket.socket(family, socket.SOCK_STREAM)
         sock.setblocking(False)
+        connected = False
         try:
-            await asyncio.get_running_loop().sock_connect(sock, (where.address, self._server.port))
-        except BaseException:
-            sock.close()
-            raise
+            await asyncio.get_running_loop().sock_connect(sock, (address, self._server.port))
+            connected = True
+        finally:
+            if not connected:
+                sock.close()
         client = SMTP(
             hostname=self._server.host,
             sock=sock,

@@ -1,13 +1,14 @@
 """What went wrong on the wire, in stable words; shared by the ways that speak through a client library.
 
 ``address`` not allowed · ``dns`` no such host · ``connect`` nobody there · ``tls`` · ``auth`` · ``refused`` said no · ``timeout`` · ``network``
-broke off · ``route``, ``resources`` our side of the wire · ``closed`` by us.
+broke off · ``protocol`` spoke another one · ``route``, ``resources`` our side of the wire · ``closed`` by us.
 """
 
 import asyncio
 import errno
 import socket
 import ssl
+import struct
 from collections.abc import Coroutine, Iterator
 from typing import Any
 
@@ -20,6 +21,18 @@ KEPT = 2048
 GRACE = 0.5
 """Seconds that a library has for letting go of a send that is given up."""
 
+NONSENSE = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
+"""What a client library's reader raises over an answer that is none of its protocol. To be caught around the library only."""
+
 CLOSED = Tried(error="closed", ours=True)
 
 _ROUTE = frozenset({errno.ENETUNREACH, errno.ENETDOWN})
@@ -29,6 +42,11 @@ _RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM,
 def said(error: str, detail: object, *, ours: bool = False) -> Tried:
     """A failure and what was said about it."""
     return Tried(error=error, response=str(detail).encode(errors="replace")[:KEPT], ours=ours)
+
+
+def nonsense(error: Exception) -> Tried:
+    """An answer that the library could not read."""
+    return said("protocol", f"the answer is none of this protocol: {error!r}")
 
 
 def unfit(where: Unfit) -> Tried:

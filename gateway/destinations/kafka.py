@@ -25,12 +25,12 @@ from aiokafka.errors import (
     UnsupportedSaslMechanismError,
 )
 
-from gateway.clock import SECOND, Clock
+from gateway.clock import Clock
 from gateway.destination import Destination, Endpoint, Message, Tried
-from gateway.destinations import faults, sign, trust
+from gateway.destinations import faults, trust
 from gateway.destinations.address import Unfit, Vetted, Vetter
+from gateway.destinations.stamp import Stamp
 from gateway.errors import ConfigError
-from gateway.model.mac import Mac
 
 MOST = 64 * 1024 * 1024
 """Bytes of one event that are handed to the broker; what is too large for the topic is the broker's to say."""
@@ -96,7 +96,7 @@ class KafkaTopic:
         self._topic = topic_of(end.url, place=f"{place}.url")
         self._login = trust.credentials(end, encrypted=self._topic.encrypted)
         self._context = trust.context(end.auth, place=f"{place}.auth") if self._topic.encrypted else None
-        self._macs = [Mac(sign.key_of(secret, place=f"{place}.secret")) for secret in end.secrets]
+        self._stamp = Stamp(end)
         self._vetter = vetter
         self._sends = faults.Sends()
         self._opening = asyncio.Lock()
@@ -127,25 +127,25 @@ class KafkaTopic:
 
     # ------------------------------------------------------------------ sending
     async def _send(self, messages: Sequence[Message], now: int, used: list[AIOKafkaProducer]) -> Tried:
+        records = [self._record(message, now) for message in messages]
         try:
             producer = await self._started()
             if isinstance(producer, Unfit):
                 return faults.unfit(producer)
             used.append(producer)
-            acks = [await producer.send(self._topic.name, **self._record(message, now)) for message in messages]
+            acks = [await producer.send(self._topic.name, **record) for record in records]
             await asyncio.gather(*acks)
         except (KafkaError, OSError, EOFError) as error:
             return tried_of(error)
+        except faults.NONSENSE as error:
+            return faults.nonsense(error)
         return Tried(status=200)
 
     def _record(self, message: Message, now: int) -> dict[str, Any]:
         headers = [("webhook-id", message.id.encode()), ("type", message.type.encode())]
-        if self._macs:
-            seconds = now // SECOND
-            headers += [
-                ("webhook-timestamp", str(seconds).encode()),
-                ("webhook-signature", sign.signature(self._macs, message.id, seconds, message.body).encode()),
-            ]
+        stamp = self._stamp.of(message, now)
+        if stamp is not None:
+            headers += [("webhook-timestamp", stamp[0].encode()), ("webhook-signature", stamp[1].encode())]
         return {
             "value": message.body,
             "key": message.subject.encode(),
@@ -199,7 +199,7 @@ class KafkaTopic:
         for broker in self._topic.brokers:
             where = await self._vet(broker)
             if isinstance(where, Vetted):
-                found.append(self._target(where, broker))
+                found += self._targets(where, broker)
             elif where.error == "address":
                 return where
             else:
@@ -217,12 +217,12 @@ class KafkaTopic:
             return None
         return host if self._topic.encrypted else where.address
 
-    def _target(self, where: Vetted, broker: str) -> str:
-        # Over TLS the certificate proves the name, wherever that leads by then. Without, the vetted address is the one connected to.
+    def _targets(self, where: Vetted, broker: str) -> list[str]:
+        # Over TLS the certificate proves the name, wherever that leads by then. Without, a vetted address is the one connected to.
         if self._topic.encrypted:
-            return broker
-        host = f"[{where.address}]" if ":" in where.address else where.address
-        return f"{host}:{broker.rpartition(':')[2]}"
+            return [broker]
+        port = broker.rpartition(":")[2]
+        return [f"[{one}]:{port}" if ":" in one else f"{one}:{port}" for one in (where.address, *where.others)]
 
     # ------------------------------------------------------------------ when it failed
     async def _explained(self, tried: Tried) -> Tried:
@@ -247,6 +247,8 @@ class KafkaTopic:
         except (KafkaError, OSError, EOFError) as error:
             found = tried_of(error)
             return None if found.error == "network" else found
+        except faults.NONSENSE as error:
+            return faults.nonsense(error)
         wire.close()
         return None
 

@@ -20,12 +20,13 @@ from redis.exceptions import (
 )
 from redis.exceptions import TimeoutError as RedisTimeout
 
-from gateway.clock import SECOND, Clock
+from gateway.clock import Clock
 from gateway.destination import Destination, Endpoint, Message, Tried
-from gateway.destinations import faults, sign, trust
-from gateway.destinations.address import Unfit, Vetted, Vetter
+from gateway.destinations import faults, trust
+from gateway.destinations.address import Unfit, Vetter
+from gateway.destinations.chosen import Chosen
+from gateway.destinations.stamp import Stamp
 from gateway.errors import ConfigError
-from gateway.model.mac import Mac
 
 _AUTH = (AuthenticationError, AuthenticationWrongNumberOfArgsError, AuthorizationError, NoPermissionError)
 
@@ -85,10 +86,10 @@ class _Pinned(Connection):
 
 
 class RedisStream:
-    """One entry an event, with the fields id, type, subject, timestamp, body and signature; a batch is one MULTI/EXEC.
+    """One entry an event, with the fields id, type, subject and body; a batch is one MULTI/EXEC.
 
-    ``timestamp`` is unix seconds of the attempt, which the signature covers: ``id.timestamp.body`` (Standard Webhooks 1.0). An endpoint
-    without a secret has no signature.
+    Where the endpoint has a secret, ``timestamp`` is unix seconds of the attempt and ``signature`` covers ``id.timestamp.body`` (Standard
+    Webhooks 1.0).
     """
 
     def __init__(self, end: Endpoint, vetter: Vetter) -> None:
@@ -97,11 +98,12 @@ class RedisStream:
         self._stream = stream_of(end.url, place=f"{place}.url")
         self._login = trust.credentials(end, encrypted=self._stream.encrypted)
         self._context = trust.context(end.auth, place=f"{place}.auth") if self._stream.encrypted else None
-        self._macs = [Mac(sign.key_of(secret, place=f"{place}.secret")) for secret in end.secrets]
+        self._stamp = Stamp(end)
         self._vetter = vetter
         self._sends = faults.Sends()
+        self._chosen = Chosen()
         self._client: Redis | None = None
-        self._at: Vetted | None = None
+        self._at = ""
 
     async def send(self, messages: Sequence[Message], *, now: int) -> Tried:
         """See ``Destination.send``."""
@@ -118,34 +120,43 @@ class RedisStream:
         where = await self._vetter.vet(self._end.url, allow_private=self._end.allow_private)
         if isinstance(where, Unfit):
             return faults.unfit(where)
+        tried = await self._write(self._chosen.of(where), messages, now)
+        if tried.error == "connect":
+            self._chosen.avoid(where)
+        return tried
+
+    async def _write(self, address: str, messages: Sequence[Message], now: int) -> Tried:
+        entries = [self._fields(message, now) for message in messages]
+        client = await self._connected(address)
         try:
-            client = await self._connected(where)
             async with client.pipeline(transaction=True) as pipe:
-                for message in messages:
-                    _ = pipe.xadd(
-                        self._stream.name, self._fields(message, now), maxlen=self._stream.most, approximate=True
-                    )
+                for fields in entries:
+                    _ = pipe.xadd(self._stream.name, fields, maxlen=self._stream.most, approximate=True)
                 await pipe.execute()
         except (RedisError, OSError, EOFError) as error:
             return tried_of(error)
+        except faults.NONSENSE as error:
+            # Answers that were not understood may be followed by more of them.
+            self._at = ""
+            return faults.nonsense(error)
         return Tried(status=200)
 
-    async def _connected(self, where: Vetted) -> Redis:
-        if self._client is not None and self._at == where:
+    async def _connected(self, address: str) -> Redis:
+        if self._client is not None and self._at == address:
             return self._client
-        stale, self._at = self._client, where
-        self._client = client = Redis.from_pool(self._pool(where))
+        stale, self._at = self._client, address
+        self._client = client = Redis.from_pool(self._pool(address))
         if stale is not None:
             await stale.aclose()
         return client
 
-    def _pool(self, where: Vetted) -> BlockingConnectionPool:
+    def _pool(self, address: str) -> BlockingConnectionPool:
         user, password = self._login or (None, None)
         return BlockingConnectionPool(
             max_connections=self._end.concurrency,
             timeout=self._end.timeout,
             connection_class=_Pinned,
-            host=where.address,
+            host=address,
             port=self._stream.port,
             db=self._stream.db,
             username=user or None,
@@ -162,16 +173,15 @@ class RedisStream:
         )
 
     def _fields(self, message: Message, now: int) -> dict[Any, Any]:
-        seconds = now // SECOND
         fields: dict[Any, Any] = {
             "id": message.id,
             "type": message.type,
             "subject": message.subject,
-            "timestamp": seconds,
             "body": message.body,
         }
-        if self._macs:
-            fields["signature"] = sign.signature(self._macs, message.id, seconds, message.body)
+        stamp = self._stamp.of(message, now)
+        if stamp is not None:
+            fields["timestamp"], fields["signature"] = stamp
         return fields
 
 

@@ -1,12 +1,15 @@
 """What every way of sending keeps. A way inherits ``DestinationContract``, brings a real far side and says what its protocol can tell."""
 
 import asyncio
+import base64
+import re
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import ClassVar, Protocol
 
 import msgspec
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from standardwebhooks import Webhook
 
 from gateway import destination
@@ -209,6 +212,26 @@ class DestinationContract:
 
         self.run(scenario)
 
+    def test_private_key_signs_beside_the_secret(self) -> None:
+        """Verified by an Ed25519 of others, with the public half alone."""
+        if not self.signs:
+            pytest.skip("the protocol has no place for a signature")
+        private = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+        public = private.public_key()
+        whole = base64.b64encode(bytes(range(32)) + public.public_bytes_raw()).decode()
+
+        async def scenario(far: FarSide) -> None:
+            way = self.open(self.end(far, keys=(Secret(f"whsk_{whole}"),)))
+            assert (await self.send(way, message(1))).ok
+            (one,) = await far.arrived()
+            Webhook(SECRET).verify(one.body, dict(one.headers))
+            entries = dict(entry.split(",", 1) for entry in one.headers["webhook-signature"].split(" "))
+            content = f"{one.headers['webhook-id']}.{one.headers['webhook-timestamp']}.".encode() + one.body
+            public.verify(base64.b64decode(entries["v1a"]), content)
+            await way.close()
+
+        self.run(scenario)
+
     def test_refusal_is_told_and_nothing_arrives(self) -> None:
         """The far side says no: that is its answer and no fault of ours. Once it says yes, the same way works."""
 
@@ -317,6 +340,26 @@ class DestinationContract:
             assert time.monotonic() - began < IMPATIENT + 1.0
             await far.recover()
             await way.close()
+
+        self.run(scenario)
+
+    @pytest.mark.parametrize(
+        "nonsense", [b"", b"\0" * 64, b"\xff" * 4096, b"HELLO\r\n" * 10], ids=["nothing", "zeros", "ones", "words"]
+    )
+    def test_far_side_that_talks_nonsense_is_told(self, nonsense: bytes) -> None:
+        """Another protocol on the port, a proxy's farewell: a failure in time, never an exception."""
+
+        async def talk(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(nonsense)
+            writer.close()
+
+        async def scenario(far: FarSide) -> None:
+            async with await asyncio.start_server(talk, "127.0.0.1", 0) as server:
+                port = server.sockets[0].getsockname()[1]
+                way = self.open(self.end(far, url=re.sub(r":\d+", f":{port}", far.url, count=1), timeout=IMPATIENT))
+                tried = await self.send(way, message(1))
+                assert tried.error and not tried.ours, tried
+                await way.close()
 
         self.run(scenario)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import struct
 from collections.abc import Sequence
 from itertools import count
 
@@ -235,6 +236,26 @@ class TestKafka(DestinationContract):
             await topic.close()
 
         self.run(scenario)
+
+    def test_answer_that_makes_no_sense_is_told(self) -> None:
+        """A frame of the right form with versions that run backwards: the library trips over it, and we do not."""
+
+        async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            asked = await reader.read(65536)
+            # ApiVersions, correlation id, no error, one entry: of request 18, versions 5 to 1.
+            writer.write(struct.pack(">i4shihhh", 16, asked[8:12], 0, 1, 18, 5, 1))
+            await reader.read()
+            writer.close()
+
+        async def main() -> None:
+            async with await asyncio.start_server(talk, "127.0.0.1", 0) as server:
+                url = f"kafka://127.0.0.1:{server.sockets[0].getsockname()[1]}/events"
+                topic = self.open(self.end(FarTopic(self.server), url=url, timeout=IMPATIENT))
+                tried = await self.send(topic, message(1))
+                assert (tried.error, tried.ours) == ("protocol", False)
+                await topic.close()
+
+        asyncio.run(main())
 
     def _secure(self, far: FarTopic) -> str:
         return f"kafkas://127.0.0.1:{self.server.secure}/{far.name}"

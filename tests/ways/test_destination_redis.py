@@ -13,7 +13,7 @@ from gateway.destinations import redis as way
 from gateway.destinations.address import Vetter
 from gateway.errors import ConfigError
 from gateway.model.secret import Secret
-from tests.contract.destination import Arrived, DestinationContract, FarSide, message, word
+from tests.contract.destination import IMPATIENT, Arrived, DestinationContract, FarSide, message, word
 from tests.servers.redis import PASSWORD, USER, RedisServer
 
 _names = count()
@@ -66,7 +66,7 @@ def _arrived(fields: dict[bytes, bytes]) -> Arrived:
         subject=told["subject"].decode(),
         headers={
             "webhook-id": told["id"].decode(),
-            "webhook-timestamp": told["timestamp"].decode(),
+            "webhook-timestamp": told.get("timestamp", b"").decode(),
             "webhook-signature": told.get("signature", b"").decode(),
         },
     )
@@ -164,6 +164,25 @@ class TestRedis(DestinationContract):
             await stream.close()
 
         self.run(scenario)
+
+    @pytest.mark.parametrize("answer", [b"*x\r\n", b":1\r\n" * 3], ids=["count", "exec"])
+    def test_answer_that_makes_no_sense_is_told(self, answer: bytes) -> None:
+        """Of the right form, and nothing that Redis would say: the library trips over it, and we do not."""
+
+        async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            while await reader.read(65536):
+                writer.write(answer)
+            writer.close()
+
+        async def main() -> None:
+            async with await asyncio.start_server(talk, "127.0.0.1", 0) as server:
+                url = f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0/events"
+                stream = self.open(self.end(FarStream(self.server), url=url, timeout=IMPATIENT))
+                tried = await self.send(stream, message(1))
+                assert (tried.error, tried.ours) == ("protocol", False)
+                await stream.close()
+
+        asyncio.run(main())
 
     def _secure(self, far: FarStream) -> str:
         return f"rediss://127.0.0.1:{self.server.tls_port}/0/{far.name}"
