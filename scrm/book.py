@@ -1,6 +1,7 @@
 """The file the tables live in: opened, read and written; the one place where the database's own errors are translated."""
 
 import asyncio
+import sqlite3
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -48,6 +49,10 @@ class Book:
         """``change`` made whole or not at all. It goes on to its end even when nobody waits for it any more."""
         return asyncio.get_running_loop().run_in_executor(self._writer, lambda: _do(self._pen, change, *a, **k))
 
+    def scrub(self) -> asyncio.Future[bool]:
+        """Empty the write-ahead log, in which what was deleted or replaced still stands. False when a reader held it for seconds."""
+        return asyncio.get_running_loop().run_in_executor(self._writer, _truncate, self._engine)
+
     def close(self) -> None:
         """Let what is under way finish, and close the file. Do not read or write afterwards."""
         self._writer.shutdown()
@@ -65,6 +70,16 @@ def _do(engine: sa.Engine, work: Callable[Concatenate[sa.Connection, _P], _T], *
         ) from problem
 
 
+def _truncate(engine: sa.Engine) -> bool:
+    raw = engine.raw_connection()
+    try:
+        return not raw.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+    except sqlite3.Error:
+        return False
+    finally:
+        raw.close()
+
+
 def _engine(path: Path) -> sa.Engine:
     engine = sa.create_engine(f"sqlite+pysqlite:///{path}", pool_size=_READERS + 1, max_overflow=0)
     event.listen(engine, "connect", _connected)
@@ -75,7 +90,14 @@ def _engine(path: Path) -> sa.Engine:
 def _connected(raw: Any, _record: object) -> None:
     # The driver would begin a transaction only at the first write; then two reads of one question could see two states.
     raw.isolation_level = None
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=5000", "temp_store=MEMORY"):
+    # Without secure_delete, what is erased would keep its bytes in the file.
+    for pragma in (
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "secure_delete=ON",
+        "busy_timeout=5000",
+        "temp_store=MEMORY",
+    ):
         raw.execute(f"PRAGMA {pragma}")
 
 

@@ -37,11 +37,16 @@ class Inbox:
         batch, self._waiting = self._waiting[:MOST], self._waiting[MOST:]
         self._writing = True
         work = self._book.write(ledger.enter, [posted for posted, _ in batch])
-        work.add_done_callback(partial(self._settle, [answer for _, answer in batch]))
+        erased = any(posted.told.event.type == "customer.erased" for posted, _ in batch)
+        work.add_done_callback(partial(self._settle, [answer for _, answer in batch], erased=erased))
 
-    def _settle(self, answers: Sequence[asyncio.Future[Fate]], work: asyncio.Future[list[Fate]]) -> None:
+    def _settle(
+        self, answers: Sequence[asyncio.Future[Fate]], work: asyncio.Future[list[Fate]], *, erased: bool
+    ) -> None:
         self._writing = False
         problem = work.exception()
+        if erased and not problem:
+            _ = self._book.scrub()
         fates = [None] * len(answers) if problem else work.result()
         for answer, fate in zip(answers, fates, strict=True):
             if answer.done():

@@ -386,5 +386,8 @@ def _erase(connection: sa.Connection, people: Sequence[str]) -> None:
     for noun, table in tables.RECORDS.items():
         found = connection.execute(sa.select(table.c.id, table.c.body).where(table.c.customer.in_(people))).all()
         for name, body in found:
-            left = msgspec.json.encode(erasing.public(KINDS[noun], msgspec.json.decode(body)))
-            connection.execute(sa.update(table).where(table.c.id == name).values(body=left))
+            left = erasing.public(KINDS[noun], msgspec.json.decode(body))
+            # Partners make the name of a relationship out of the ids of both sides.
+            unnamed = {"external_id": ""} if noun == "relationship" else {}
+            change = {"body": msgspec.json.encode({**left, **unnamed}), **unnamed}
+            connection.execute(sa.update(table).where(table.c.id == name).values(change))

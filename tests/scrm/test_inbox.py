@@ -257,6 +257,34 @@ def test_an_erased_person_is_gone_from_the_file_and_stays_gone(run: Any) -> None
     run(scene)
 
 
+def test_what_was_erased_is_in_no_page_and_no_log(run: Any) -> None:
+    """Not only in no row: what a row left behind in the file and its write-ahead log is gone too, and a relationship's name with the ids in it."""
+
+    async def scene(core: Core) -> None:
+        await core.hear(*samples.story())
+        for sequence in range(40, 60):
+            note = order(ship_to_name="张三", ship_to_phone="+8613800138000")
+            await core.hear(event("order.updated", ORDER, sequence, "11-11 10:00", order=note, customer={"id": ZHANG}))
+        shadow = {
+            "id": "rel_1",
+            "account": "corp",
+            "external_id": "zhangsan:wmAAAA0001",
+            "customer": ZHANG,
+            "state": "active",
+        }
+        await core.hear(event("relationship.started", "rel_1", 1, "11-11 10:00", relationship=shadow))
+        await core.hear(event("customer.erased", ZHANG, 3, "11-11 10:01", customer={"id": ZHANG, "state": "erased"}))
+        # Reading waits for nothing; writing waits for the scrub.
+        await core.book.write(lambda _: None)
+        content = b"".join(file.read_bytes() for file in core.path.parent.iterdir())
+        for secret in ("张三", "13800138000", "喜欢驼色", "皮肤科", "上次看的", "wmAAAA0001"):
+            assert secret.encode() not in content, secret
+        found = await core.book.read(lookup.dossier, ZHANG)
+        assert found is not None and len(found.orders) == 2
+
+    run(scene)
+
+
 def test_unknown_types_and_fields_are_kept_raw_and_change_nothing(run: Any) -> None:
     """A newer gateway does not break an older SCRM."""
 
