@@ -197,7 +197,7 @@ class Book:
         ConfigError for a secret that stands in the config: only whoever writes that can change it.
         """
         one, row = await self._find(name)
-        _need_rotatable(name, one, asymmetric=asymmetric)
+        need_rotatable(name, one, asymmetric=asymmetric)
         held, now = self._open(name, row), self._clock.now()
         fresh = Secret(sign.private_of(random_bytes(32)) if asymmetric else sign.secret_of(random_bytes(32)))
         if asymmetric:
@@ -361,7 +361,8 @@ def _rotated(name: str, keys: tuple[Key, ...], fresh: Secret, now: int, overlap:
     return (Key(text=fresh), *old)
 
 
-def _need_rotatable(name: str, one: settings.Endpoint, *, asymmetric: bool) -> None:
+def need_rotatable(name: str, one: settings.Endpoint, *, asymmetric: bool) -> None:
+    """ConfigError, with what to do, where ``Book.rotate`` would refuse."""
     place = f"endpoints.{name}"
     if not signs(one.kind) or (asymmetric and one.kind != "webhook"):
         raise ConfigError(f"what goes to {one.kind} is not signed this way", place=place)

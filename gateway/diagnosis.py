@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import msgspec
 
 from connectors.registry import CARDS
-from gateway import app, configure, sealing, settings, subscription
+from gateway import app, configure, sealing, settings, subscription, vaults
 from gateway.clock import SECOND, TurnedClock
 from gateway.connector import Can, Connector
 from gateway.destination import Endpoint, Kind
@@ -39,6 +39,10 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 def config_faults(tree: settings.Settings) -> list[GatewayError]:
     """Everything that can be said of a config without reaching anything."""
     faults: list[GatewayError] = []
+    try:
+        vaults.check(app.keys_of(tree))
+    except ConfigError as error:
+        faults.append(error)
     for name in tree.accounts:
         alone = msgspec.structs.replace(tree, accounts={name: tree.accounts[name]})
         try:
@@ -98,9 +102,14 @@ async def examine(tree: settings.Settings) -> list[Finding]:
     try:
         findings = [Finding(part="keys, journal and store", state="ok", detail=str(tree.gateway.data_dir))]
         findings.append(await _worker(ground))
+        try:
+            ends = await ground.book.endpoints()
+        except GatewayError as error:
+            ends = []
+            findings.append(Finding(part="endpoints", state="fault", detail=str(error), remedy=error.remedy))
         async with asyncio.TaskGroup() as group:
             jobs = [group.create_task(_account(ground, name)) for name in tree.accounts]
-            jobs += [group.create_task(_endpoint(ground, end)) for end in await ground.book.endpoints()]
+            jobs += [group.create_task(_endpoint(ground, end)) for end in ends]
         return findings + [job.result() for job in jobs]
     finally:
         await ground.close()

@@ -119,25 +119,3 @@ def _pem(given: str) -> bytes:
         return Path(given).read_bytes()
     except OSError as error:
         raise ConfigError(f"{given} cannot be read: {error.strerror}") from error
-
-
-class Poster:
-    """Until the deliverer opens destinations by itself: one client for each endpoint, with the caller's headers."""
-
-    def __init__(self, vetter: Vetter) -> None:
-        self._vetter = vetter
-        self._posts: dict[str, Post] = {}
-
-    async def post(self, end: Endpoint, body: bytes, headers: Mapping[str, str]) -> Tried:
-        """One try."""
-        post = self._posts.get(end.name)
-        if post is None:
-            post = self._posts[end.name] = Post(
-                end.url, clock=time.SystemClock(), vetter=self._vetter, allow_private=end.allow_private
-            )
-        return await post.post(body, headers, timeout=end.timeout)
-
-    async def close(self) -> None:
-        """Drop all connections."""
-        for post in self._posts.values():
-            await post.close()
