@@ -14,7 +14,7 @@ from pyreqwest.client import ClientBuilder
 from pyreqwest.compatibility.httpx import HttpxTransport
 
 from connectors.registry import CARDS
-from gateway import audit, breaker, configure, limiter, settings, supervisor
+from gateway import audit, breaker, configure, limiter, settings, supervisor, vaults
 from gateway.audits.sqlite import open_trail
 from gateway.book import Book
 from gateway.breakers.memory import MemoryBreakers
@@ -31,7 +31,6 @@ from gateway.shelves.sqlite import SqliteShelf
 from gateway.snapshot import Board
 from gateway.stores.sqlite import open_store
 from gateway.vault import Vault
-from gateway.vaults.file import open_vault
 from gateway.worker import Worker
 
 _log = structlog.get_logger()
@@ -43,8 +42,22 @@ def paths_of(tree: settings.Settings) -> dict[str, Path]:
     return {
         "journal": settings.path_of(tree.journal.url, data / "journal.db"),
         "store": settings.path_of(tree.store.url, data / "store.db"),
-        "vault": settings.path_of(tree.vault.url, data / "keys.json"),
+        "vault": keys_of(tree).path,
     }
+
+
+def keys_of(tree: settings.Settings) -> vaults.Way:
+    """How keys are kept. Wrapped ones lie in ``keys.json`` too."""
+    one, file = tree.vault, tree.gateway.data_dir / "keys.json"
+    wrapped = one.url != "" and not one.url.startswith("file:")
+    return vaults.Way(
+        path=file if wrapped else settings.path_of(one.url, file),
+        url=one.url if wrapped else "",
+        suite=one.suite,
+        classes=one.classes,
+        authority=one.authority,
+        token=one.token,
+    )
 
 
 def trail_of(tree: settings.Settings, vault: Vault) -> audit.Trail:
@@ -59,7 +72,7 @@ def open_ground(tree: settings.Settings, programs: configure.Programs | None = N
     paths = paths_of(tree)
     for path in paths.values():
         path.parent.mkdir(parents=True, exist_ok=True)
-    vault = open_vault(paths["vault"])
+    vault = vaults.open_vault(keys_of(tree))
     meters, limits, breakers = Meters(), MemoryLimiter(clock), MemoryBreakers(clock)
     closers: list[Callable[[], Awaitable[None]]] = []
     tokens: dict[str, Tokens] = {}

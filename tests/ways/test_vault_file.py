@@ -2,16 +2,18 @@
 
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import msgspec
 import pytest
 
+from gateway import vaults
 from gateway.errors import ConfigError
-from gateway.model.values import Sensitivity
 from gateway.vault import Vault
 from gateway.vaults import file
-from tests.contract.vault import CONTEXT, VaultContract
+from tests.contract.vault import VaultContract
 
 ROOT = Path(__file__).parents[2]
 
@@ -28,11 +30,33 @@ def processes(code: str, path: Path, count: int) -> list[str]:
 
 
 class TestFileVault(VaultContract):
+    """Keys in the clear in a file; suite aes."""
+
+    def _way(self, place: Path, **changes: object) -> vaults.Way:
+        return vaults.Way(path=place / "keys.json", **{"suite": self.suite, "classes": self.classes, **changes})
+
     def open(self, place: Path) -> Vault:
-        return file.open_vault(place / "keys.json")
+        return vaults.open_vault(self._way(place))
+
+    def turned(self, place: Path) -> Vault:
+        other = {"aes": "gm", "gm": "aes"}
+        classes = {name: other[suite] for name, suite in self.classes.items()}
+        return vaults.open_vault(self._way(place, suite=other[self.suite], classes=classes))
 
     def rotate(self, place: Path) -> str:
-        return file.rotate(place / "keys.json")
+        return vaults.rotate(self._way(place))
+
+
+class TestFileVaultOfSuiteGm(TestFileVault):
+    """Everything by SM4 and SM3."""
+
+    suite = "gm"
+
+
+class TestFileVaultOfMixedSuites(TestFileVault):
+    """Key fields by SM4 and SM3, the rest by AES."""
+
+    classes: Mapping[str, str] = MappingProxyType({"identity": "gm", "health": "gm"})
 
 
 def test_first_start_makes_a_key_file_for_its_owner_only(tmp_path: Path) -> None:
@@ -83,16 +107,6 @@ def test_listing_tells_ids_and_times_and_no_key(tmp_path: Path) -> None:
     kept = msgspec.json.decode(path.read_bytes())
     shown = msgspec.json.encode(listed).decode()
     assert not any(secret in shown for secret in (kept["index"], *(key["master"] for key in kept["keys"])))
-
-
-def test_running_vault_opens_what_a_newer_key_sealed(tmp_path: Path) -> None:
-    """A worker that started before a rotation reads what a door sealed after it, and seals with the new key from then on."""
-    path = tmp_path / "keys.json"
-    worker = file.open_vault(path)
-    new = file.rotate(path)
-    token = file.open_vault(path).seal_text("张三", CONTEXT, Sensitivity.IDENTITY)
-    assert worker.open_text(token, CONTEXT) == "张三"
-    assert worker.seal_text("张三", CONTEXT, Sensitivity.IDENTITY).split(".")[0] == new
 
 
 DAMAGE = {
