@@ -1,4 +1,4 @@
-"""Fan-out: one event for fifty endpoints, per delivery, against one event for one. In process, projected and delivered for real."""
+"""Fan-out: one event for fifty endpoints, and for five hundred, per delivery, against one event for one. In process, projected and delivered for real."""
 
 import time
 from collections.abc import Sequence
@@ -9,26 +9,31 @@ import uvloop
 from bench import figure, inside, made, report, running
 from bench.figure import Figure, Scale
 
-_MANY = 50
+_MANY, _MOST = 50, 500
 
 
 def measure(scale: Scale) -> Sequence[Figure]:
-    """Microseconds a delivery of both."""
-    pairs = []
+    """Microseconds a delivery of each."""
+    rounds = []
     with running.folder() as data, running.target("sink") as (port, _):
-        ones, many = _House(data / "one", port, 1), _House(data / "many", port, _MANY)
+        houses = {number: _House(data / str(number), port, number) for number in (1, _MANY, _MOST)}
         for number in range(-1, scale.rounds):
             figure.say(f"fan-out: round {number + 1}")
-            small = number < 0
-            single = uvloop.run(ones.round(256 if small else scale.count(2500)))
-            fan = uvloop.run(many.round(8 if small else scale.count(120, least=16)))
-            pairs.append((fan, single))
+            counts = _counts(scale if number >= 0 else Scale(size=0.1))
+            order = houses if number % 2 else reversed(houses)
+            rounds.append({many: uvloop.run(houses[many].round(counts[many])) for many in order})
     return [
         figure.ratio(
-            "fan-out to 50", f"Microseconds per delivery from entry to recorded outcome, each event for {_MANY} endpoints.", "µs", pairs[1:],
-            against="the same with one endpoint", floor=1.0, aim=0.7, best="low",
+            f"fan-out to {many}", f"Microseconds per delivery from entry to recorded outcome, each event for {many} endpoints.", "µs",
+            [(one[many], one[1]) for one in rounds[1:]], against="the same with one endpoint", floor=1.0, aim=0.7, best="low",
         )
+        for many in (_MANY, _MOST)
     ]  # fmt: skip
+
+
+def _counts(scale: Scale) -> dict[int, int]:
+    """Events a round by number of endpoints."""
+    return {1: scale.count(2500), _MANY: scale.count(120, least=8), _MOST: scale.count(12, least=2)}
 
 
 class _House:

@@ -2,13 +2,13 @@
 
 import pytest
 
-from bench import deliver, fan_out, figure, hl7_map, load, made, report, statements, trade_map
+from bench import deliver, fan_out, figure, grants, hl7_map, load, made, report, route, sealing, statements, trade_map
 from bench.figure import Scale
 
 GLANCE = Scale(rounds=1, size=0.001)
 
 
-@pytest.mark.parametrize("module", [deliver, fan_out, hl7_map, statements, trade_map])
+@pytest.mark.parametrize("module", [deliver, fan_out, grants, hl7_map, route, sealing, statements, trade_map])
 def test_an_in_process_figure_measures_something(module):
     """A figure that no longer fits the gateway fails here, not on the day somebody wants to know."""
     figures = module.measure(GLANCE)
