@@ -18,7 +18,6 @@ from gateway.destination import Endpoint, Kind
 from gateway.destinations import open_destination, sign
 from gateway.destinations.address import Vetter
 from gateway.errors import ConfigError, StoreError
-from gateway.model.event import TYPES
 from gateway.model.secret import Secret
 from gateway.sealing import unsealed
 from gateway.store import Booked
@@ -68,7 +67,7 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
 
 def configured(tree: settings.Settings, vault: Vault) -> list[Endpoint]:
     """The endpoints of the config as it has them, whatever was decided since: for who has no store. ConfigError as in ``Book``."""
-    return [endpoint_of(name, one, given_by(one, vault), types=TYPES) for name, one in tree.endpoints.items()]
+    return [endpoint_of(name, one, given_by(one, vault)) for name, one in tree.endpoints.items()]
 
 
 def given_by(one: settings.Endpoint, vault: Vault) -> Proof:
@@ -90,7 +89,7 @@ class Book:
         self._clock = clock
         self._tree = tree
         self._held: dict[str, tuple[bytes, Held]] = {}
-        self._known: dict[str, tuple[object, Endpoint]] = {}
+        self._known: dict[str, tuple[object, Endpoint, tuple[str, ...]]] = {}
         self._given: dict[str, Proof] = {}
 
     # ------------------------------------------------------------------ reading
@@ -117,15 +116,15 @@ class Book:
         known = self._known.get(name)
         if known is None or known[0] != key:
             end = endpoint_of(
-                name, one, proof, types=TYPES, paused=row is not None and row.paused, version=row.version if row else 0
+                name, one, proof, paused=row is not None and row.paused, version=row.version if row else 0
             )
-            known = self._known[name] = (key, end)
+            known = self._known[name] = (key, end, tuple(sign.public_of(key) for key in proof.keys))
         return Entry(
             endpoint=known[1],
             settings=one,
             version=row.version if row else 0,
             made=name not in self._tree.endpoints,
-            publics=tuple(sign.public_of(key) for key in proof.keys),
+            publics=known[2],
             until=max(
                 (one.until for one in (*held.secrets, *held.keys) if one.until and one.until > now), default=None
             ),
@@ -269,7 +268,7 @@ class Book:
             private_key=None,
             auth=msgspec.structs.replace(one.auth, password=None),
         )
-        self._need_open(endpoint_of(name, bare, proof, types=TYPES))
+        self._need_open(endpoint_of(name, bare, proof))
         return msgspec.json.encode(bare, enc_hook=_plain)
 
     def _need_open(self, end: Endpoint) -> None:
@@ -364,7 +363,7 @@ def _rotated(name: str, keys: tuple[Key, ...], fresh: Secret, now: int, overlap:
 def need_rotatable(name: str, one: settings.Endpoint, *, asymmetric: bool) -> None:
     """ConfigError, with what to do, where ``Book.rotate`` would refuse."""
     place = f"endpoints.{name}"
-    if not signs(one.kind) or (asymmetric and one.kind != "webhook"):
+    if not signs(one.kind):
         raise ConfigError(f"what goes to {one.kind} is not signed this way", place=place)
     if asymmetric and one.private_key is not None:
         raise ConfigError(

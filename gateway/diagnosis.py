@@ -13,7 +13,6 @@ from gateway.destination import Endpoint, Kind
 from gateway.destinations import open_destination, sign
 from gateway.destinations.address import Unfit, Vetter
 from gateway.errors import ConfigError, GatewayError, PartnerDenied, PartnerDown, PartnerQuota
-from gateway.model.event import TYPES
 from gateway.model.secret import Secret
 from gateway.processes import Ground
 from gateway.subscription import Proof
@@ -59,10 +58,10 @@ def config_faults(tree: settings.Settings) -> list[GatewayError]:
 
 def _endpoint_faults(name: str, one: settings.Endpoint) -> list[ConfigError]:
     proof = _proof_of(one)
-    found = subscription.faults(name, one, proof, types=TYPES)
+    found = subscription.faults(name, one, proof)
     if found or one.kind == "poll":
         return found
-    end = subscription.endpoint_of(name, one, proof, types=TYPES)
+    end = subscription.endpoint_of(name, one, proof)
     clock = TurnedClock()
     try:
         _ = open_destination(end, clock=clock, vetter=Vetter(clock))

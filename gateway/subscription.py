@@ -5,19 +5,19 @@ the place and what to do.
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
 
-from gateway import settings
+from gateway import grant, settings
 from gateway.destination import Auth, Endpoint, Kind
 from gateway.destinations import address, sign
 from gateway.errors import ConfigError
+from gateway.model import event
 from gateway.model.secret import Secret
 from gateway.model.values import Sensitivity
-from gateway.pipeline import filters, retry
+from gateway.pipeline import filters, operators, retry
 from gateway.pipeline.route import matches
 
 # RFC 9110 §5.6.2, token.
@@ -53,6 +53,7 @@ _NEEDED = {
     "mtls": ("certificate", "password"),
 }
 _ALLOWED = {"oauth2": ("scope",)}
+_TYPES = (*event.TYPES, *operators.TYPES)
 _DIGEST = 100
 _DIGEST_LINGER = 900.0
 _LONGEST_TIMEOUT = 120.0
@@ -71,11 +72,9 @@ def signs(kind: str) -> bool:
     return kind in ("webhook", "kafka", "redis")
 
 
-def endpoint_of(
-    name: str, one: settings.Endpoint, proof: Proof, *, types: Sequence[str], paused: bool = False, version: int = 0
-) -> Endpoint:
-    """The endpoint. ``types`` are the event types there are. ConfigError names the first thing that is wrong."""
-    for check in _checks(name, one, proof, types):
+def endpoint_of(name: str, one: settings.Endpoint, proof: Proof, *, paused: bool = False, version: int = 0) -> Endpoint:
+    """The endpoint. ConfigError names the first thing that is wrong."""
+    for check in _checks(name, one, proof):
         check()
     place, kind = f"endpoints.{name}", Kind(one.kind)
     digest = kind is Kind.EMAIL and one.batch == 1
@@ -86,7 +85,7 @@ def endpoint_of(
         events=one.events,
         secrets=proof.secrets,
         keys=proof.keys,
-        grants=_grants(one.grants, place),
+        grants=_grants(one.grants),
         recipient=_recipient(one.grants, place),
         ordered=one.ordered == "subject",
         timeout=one.timeout,
@@ -109,10 +108,10 @@ def endpoint_of(
     )
 
 
-def faults(name: str, one: settings.Endpoint, proof: Proof, *, types: Sequence[str]) -> list[ConfigError]:
+def faults(name: str, one: settings.Endpoint, proof: Proof) -> list[ConfigError]:
     """Everything for which ``endpoint_of`` would refuse it, at most one of a sort."""
     found = []
-    for check in _checks(name, one, proof, types):
+    for check in _checks(name, one, proof):
         try:
             check()
         except ConfigError as error:
@@ -120,15 +119,14 @@ def faults(name: str, one: settings.Endpoint, proof: Proof, *, types: Sequence[s
     return found
 
 
-def _checks(name: str, one: settings.Endpoint, proof: Proof, types: Sequence[str]) -> tuple[Callable[[], object], ...]:
+def _checks(name: str, one: settings.Endpoint, proof: Proof) -> tuple[Callable[[], object], ...]:
     place, kind = f"endpoints.{name}", Kind(one.kind)
     return (
         lambda: _check_address(kind, one, place),
         lambda: _check_pace(kind, one, place),
         lambda: _check_headers(one, place),
         lambda: _check_parts(kind, one, proof, place),
-        lambda: _check_asked(one, types, place),
-        lambda: _grants(one.grants, place),
+        lambda: _check_asked(one, place),
         lambda: _recipient(one.grants, place),
         lambda: _auth(kind, one, proof.password, place),
     )
@@ -203,8 +201,6 @@ def _check_parts(kind: Kind, one: settings.Endpoint, proof: Proof, place: str) -
             place=place,
             remedy="take secret and private_key away",
         )
-    if kind is not Kind.WEBHOOK and proof.keys:
-        raise ConfigError("only a webhook is signed with a private key", place=f"{place}.private_key")
     for secret in proof.secrets:
         _ = sign.key_of(secret, place=f"{place}.secret")
     for key in proof.keys:
@@ -241,23 +237,19 @@ def _check_headers(one: settings.Endpoint, place: str) -> None:
 
 
 # ------------------------------------------------------------------ what of
-def _check_asked(one: settings.Endpoint, types: Sequence[str], place: str) -> None:
+def _check_asked(one: settings.Endpoint, place: str) -> None:
     if not one.events:
         raise ConfigError("asks for no event", place=f"{place}.events", remedy='events = ["*"] asks for all')
     for pattern in one.events:
-        if not any(matches(pattern, kind) for kind in types):
+        if not any(matches(pattern, kind) for kind in _TYPES):
             raise ConfigError(
-                f"no event type is called {pattern!r}", place=f"{place}.events", remedy=f"types: {', '.join(types)}"
+                f"no event type is called {pattern!r}", place=f"{place}.events", remedy=f"types: {', '.join(_TYPES)}"
             )
     if one.filter:
         _ = filters.Filter(one.filter, place=f"{place}.filter")
 
 
-def _grants(grants: settings.Grants, place: str) -> Mapping[Sensitivity, str]:
-    if grants.health != "drop" and not grants.reason.strip():
-        raise ConfigError(
-            "health data needs a reason", place=f"{place}.grants.reason", remedy="say why this endpoint may see it"
-        )
+def _grants(grants: settings.Grants) -> Mapping[Sensitivity, str]:
     return {
         Sensitivity.IDENTITY: grants.identity,
         Sensitivity.CONTACT: grants.contact,
@@ -267,25 +259,13 @@ def _grants(grants: settings.Grants, place: str) -> Mapping[Sensitivity, str]:
 
 
 def _recipient(grants: settings.Grants, place: str) -> str:
-    seals = "seal" in (grants.identity, grants.contact, grants.health, grants.finance)
-    if seals and not grants.recipient:
-        raise ConfigError(
-            "`seal` needs a key to seal to", place=f"{place}.grants.recipient", remedy="a JWK, or file:/path of one"
-        )
-    if grants.recipient and not seals:
+    treatments = _grants(grants)
+    text = grant.checked(treatments, reason=grants.reason, recipient=grants.recipient, place=f"{place}.grants")
+    if text and grant.SEAL not in treatments.values():
         raise ConfigError(
             "no class is sealed to this key", place=f"{place}.grants.recipient", remedy='grant a class as "seal"'
         )
-    if not grants.recipient.startswith("file:"):
-        return grants.recipient
-    return _file(grants.recipient.removeprefix("file:"), f"{place}.grants.recipient")
-
-
-def _file(path: str, place: str) -> str:
-    try:
-        return Path(path).read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} cannot be read: {error}", place=place) from error
+    return text
 
 
 # ------------------------------------------------------------------ who we are

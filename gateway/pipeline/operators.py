@@ -14,6 +14,8 @@ ENDPOINT_FAILING = "endpoint_failing"
 ENDPOINT_DISABLED = "endpoint_disabled"
 ENDPOINT_ENABLED = "endpoint_enabled"
 VALUE_TAMPERED = "value_tampered"
+TYPES = tuple(f"operator.{kind}" for kind in (ENDPOINT_FAILING, ENDPOINT_DISABLED, ENDPOINT_ENABLED, VALUE_TAMPERED))
+"""What an endpoint may ask for, beside the events of ``gateway.model.event``."""
 
 Facts = Mapping[str, str | int | None]
 

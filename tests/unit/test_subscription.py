@@ -9,7 +9,6 @@ from gateway import settings, subscription
 from gateway.destination import Endpoint, Kind
 from gateway.destinations import sign
 from gateway.errors import ConfigError
-from gateway.model.event import TYPES
 from gateway.model.secret import Secret
 from gateway.model.values import Sensitivity
 from gateway.subscription import Proof
@@ -30,7 +29,7 @@ MAIL: dict[str, Any] = {
 def endpoint(proof: Proof | None = None, /, **knobs: Any) -> Endpoint:
     """One endpoint of these settings, as TOML has them."""
     one = settings.convert(knobs, settings.Endpoint, "endpoints.crm")
-    return subscription.endpoint_of("crm", one, proof or Proof(secrets=(SECRET,)), types=TYPES)
+    return subscription.endpoint_of("crm", one, proof or Proof(secrets=(SECRET,)))
 
 
 BARE = Proof()
@@ -63,7 +62,6 @@ WRONG: dict[str, tuple[Proof, dict[str, Any], str]] = {
     "a mailbox that breaks the line": (BARE, {**MAIL, "to": ["a@b\r\nbcc: c@d"]}, "endpoints.crm"),
     "a webhook with a mailbox": (SIGNED, {**HOOK, "to": ["ops@crm.example"]}, "endpoints.crm"),
     "a mail that is signed": (SIGNED, MAIL, "endpoints.crm"),
-    "a topic with a private key": (Proof(keys=(KEY,)), TOPIC, "endpoints.crm.private_key"),
     "a topic with headers": (BARE, {**TOPIC, "headers": {"x": "y"}}, "endpoints.crm.headers"),
     "a secret that is none": (Proof(secrets=(Secret("whsec_x"),)), HOOK, "endpoints.crm.secret"),
     "a key that is none": (Proof(secrets=(SECRET,), keys=(Secret("whsk_x"),)), HOOK, "endpoints.crm.private_key"),
@@ -130,7 +128,7 @@ def test_everything_that_is_wrong_is_told_at_once() -> None:
     one = settings.convert(
         {"url": "ftp://x", "batch": 0, "events": ["nothing.such"], "grants": {"health": "clear"}}, settings.Endpoint, ""
     )
-    places = {error.place for error in subscription.faults("crm", one, SIGNED, types=TYPES)}
+    places = {error.place for error in subscription.faults("crm", one, SIGNED)}
     assert {f"endpoints.crm.{knob}" for knob in ("url", "batch", "events", "grants.reason")} <= places
 
 
