@@ -21,7 +21,7 @@ import msgspec
 from gateway import masking, places
 from gateway.errors import ConfigError, Erased
 from gateway.model.values import Sensitivity
-from gateway.places import Places
+from gateway.places import Places, Spot
 from gateway.pseudonym import Pseudonyms, alone
 from gateway.recipient import Recipient, recipient_of
 from gateway.vault import Vault
@@ -34,7 +34,9 @@ DROP = "drop"
 
 CLASSES = tuple(one for one in Sensitivity if one is not Sensitivity.PUBLIC)
 _TREATMENTS = frozenset({CLEAR, MASK, TOKEN, SEAL, DROP})
+_BY_NAME = {one.value: one for one in CLASSES}
 _NULL = b"null"
+_SHUT = object()
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
@@ -58,7 +60,8 @@ class Reader:
         if not grant.who:
             raise ValueError("a grant belongs to somebody")
         self.grant = grant
-        self.how = {one: grant.treatments.get(one, DROP) for one in CLASSES}
+        # By the class's name, as a token says it: hashing a member of an enum is a call, and this is asked for every field.
+        self.how = {one.value: grant.treatments.get(one, DROP) for one in CLASSES}
         self.pseudonyms: Pseudonyms | None = None
         self.recipient: Recipient | None = None
         if TOKEN in self.how.values():
@@ -81,56 +84,43 @@ class Body:
     def __init__(self, found: Places, vault: Vault) -> None:
         self._places = found
         self._vault = vault
-        self._opened: dict[int, str | None] = {}
+        self._opened: list[Any] = [_SHUT] * len(found.spots)
         self._pointers: Sequence[str] = ()
 
     def shown(self, reader: Reader) -> bytes:
         """Its JSON as ``reader`` may see it. VaultError when a key is gone or a sealed value was altered; what is dropped is not looked at."""
-        how = reader.how
+        how, opened = reader.how, self._opened
         values: list[bytes | None] = []
         sealed: dict[str, str] = {}
-        withheld: set[Sensitivity] = set()
-        erased: set[Sensitivity] = set()
-        for number, sensitivity in enumerate(self._places.classes):
-            treatment = how[sensitivity]
+        withheld: set[str] = set()
+        erased: set[str] = set()
+        for number, (spot, name) in enumerate(zip(self._places.spots, self._places.classes, strict=True)):
+            treatment = how[name]
             if treatment == DROP:
-                withheld.add(sensitivity)
+                withheld.add(name)
                 values.append(None)
                 continue
-            text = self._text(number)
-            if text is None:
-                erased.add(sensitivity)
+            text = opened[number]
+            if text is _SHUT:
+                text = opened[number] = self._open(spot)
             if treatment == SEAL:
-                values.append(_NULL if self._places.spots[number].listed else None)
+                values.append(_NULL if spot.listed else None)
                 if text is not None:
                     sealed[self._pointer(number)] = text
+            elif text is not None:
+                values.append(_encode(text) if treatment == CLEAR else _treated(text, name, spot, reader))
             else:
-                values.append(None if text is None else self._treated(number, text, treatment, reader))
+                values.append(None)
+            if text is None:
+                erased.add(name)
         return self._places.filled(values, _marks(withheld, erased, sealed, reader))
 
-    def _text(self, number: int) -> str | None:
+    def _open(self, spot: Spot) -> str | None:
+        """None when it was erased."""
         try:
-            return self._opened[number]
-        except KeyError:
-            pass
-        spot = self._places.spots[number]
-        text: str | None
-        try:
-            text = self._vault.open_text(spot.token, spot.context)
+            return self._vault.open_text(spot.token, spot.context)
         except Erased:
-            text = None
-        self._opened[number] = text
-        return text
-
-    def _treated(self, number: int, text: str, treatment: str, reader: Reader) -> bytes | None:
-        if treatment == CLEAR:
-            return _encode(text)
-        spot, sensitivity = self._places.spots[number], self._places.classes[number]
-        if reader.pseudonyms is not None and treatment == TOKEN:
-            salt = spot.context.partition("/")[0] if alone(sensitivity, spot.field) else ""
-            return f'"{reader.pseudonyms.of(text, salt)}"'.encode()
-        masked = masking.mask(text, sensitivity, spot.field)
-        return None if masked is None else _encode(masked)
+            return None
 
     def _pointer(self, number: int) -> str:
         if not self._pointers:
@@ -138,13 +128,23 @@ class Body:
         return self._pointers[number]
 
 
-def _marks(withheld: set[Sensitivity], erased: set[Sensitivity], sealed: Mapping[str, str], reader: Reader) -> bytes:
+def _treated(text: str, name: str, spot: Spot, reader: Reader) -> bytes | None:
+    """A pseudonym where the class has one, else a mask: rather too little than too much."""
+    sensitivity = _BY_NAME[name]
+    if reader.pseudonyms is not None and reader.how[name] == TOKEN:
+        salt = spot.context.partition("/")[0] if alone(sensitivity, spot.field) else ""
+        return f'"{reader.pseudonyms.of(text, salt)}"'.encode()
+    masked = masking.mask(text, sensitivity, spot.field)
+    return None if masked is None else _encode(masked)
+
+
+def _marks(withheld: set[str], erased: set[str], sealed: Mapping[str, str], reader: Reader) -> bytes:
     """What is said beside the data."""
     marks = b""
     if withheld:
-        marks += b',"withheld":' + _encode(sorted([one.value for one in withheld]))
+        marks += b',"withheld":' + _encode(sorted(withheld))
     if erased:
-        marks += b',"erased":' + _encode(sorted([one.value for one in erased]))
+        marks += b',"erased":' + _encode(sorted(erased))
     if sealed and reader.recipient is not None:
         marks += f',"sealed":"{reader.recipient.seal(_encode(sealed))}"'.encode()
     return marks

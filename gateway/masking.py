@@ -55,6 +55,8 @@ def contact(value: str) -> str:
 
 def area(value: str) -> str:
     """The province, city and district that an address begins with; nothing of a text that does not begin like one."""
+    if value[:1].isascii():
+        return ""
     found = _AREA.match(value)
     return found[0].rstrip() if found else ""
 

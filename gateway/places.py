@@ -17,10 +17,11 @@ from gateway.vault import SEALED
 _whole = msgspec.json.Decoder(dict[str, Any]).decode
 _encode = msgspec.json.Encoder().encode
 _RECORD_ID = re.compile(r"[a-z]{2,6}_")
+_NAME = f'"{SEALED}"'.encode()
 # As every body is encoded. Inside a text the quotes would be escaped.
 _TOKEN = re.compile(rb'\{"\$sealed":"([^"]*)"\}')
 # Public text is never sealed: a token that says so was relabelled.
-_CLASSES = {one.value: one for one in Sensitivity if one is not Sensitivity.PUBLIC}
+_CLASSES = frozenset(one.value for one in Sensitivity if one is not Sensitivity.PUBLIC)
 _LESSONS = 64
 
 Names = dict[str, Any]
@@ -37,16 +38,18 @@ class Spot(msgspec.Struct, frozen=True, gc=False):
 
 
 class Places:
-    """A body's JSON with a gap for each of its spots, in the order in which they stand. ``classes`` are theirs, one for each."""
+    """A body's JSON with a gap for each of its spots, in the order in which they stand. ``classes`` are the names of theirs, one for each."""
 
     __slots__ = ("_plain", "_way", "classes", "spots")
 
     def __init__(self, spots: Sequence[Spot], parts: Sequence[bytes], way: dict[str, Any]) -> None:
         self.spots = spots
         try:
-            self.classes = [_CLASSES[spot.token.split(".", 2)[1]] for spot in spots]
+            self.classes = [spot.token.split(".", 2)[1] for spot in spots]
         except LookupError as error:
-            raise Tampered("a sealed text is not of the form key.class.data") from error
+            raise _unformed() from error
+        if not _CLASSES.issuperset(self.classes):
+            raise _unformed()
         self._plain = parts[::2]
         self._way = way
 
@@ -98,7 +101,9 @@ class Finder:
             way = self._decode(raw)
         except msgspec.ValidationError:
             return None
-        return _cut(raw, way, "/", many=True)
+        found = _cut(raw, way, "/", many=True)
+        # However the text is spaced: nothing that could be a token is passed over.
+        return found if found is not None and raw.count(_NAME) == len(found.spots) else None
 
     def _searched(self, raw: bytes) -> Places:
         way = _whole(raw)
@@ -119,8 +124,12 @@ def _sure(raw: bytes, way: dict[str, Any], place: str, *, many: bool) -> Places:
     # Text that others wrote may repeat a name, or space its braces: ours has one spelling.
     found = _cut(raw, way, place, many=many) or _cut(_encode(way), way, place, many=many)
     if found is None:
-        raise Tampered("a sealed text is not of the form key.class.data")
+        raise _unformed()
     return found
+
+
+def _unformed() -> Tampered:
+    return Tampered("a sealed text is not of the form key.class.data")
 
 
 def _cut(raw: bytes, way: dict[str, Any], place: str, *, many: bool) -> Places | None:

@@ -12,7 +12,8 @@ from gateway.model.values import Sensitivity
 
 PREFIX = "tok_"
 
-_NUMBER = re.compile(r"\+?[\d\s().-]{10,}\Z", re.ASCII)
+# Ten digits and more: shorter ones are dates and postcodes too.
+_NUMBER = re.compile(r"\+?(?:[\s().-]*\d){10,}\Z", re.ASCII)
 _GAPS = re.compile(r"[\s().-]+")
 # ITU-T E.164: a Chinese mobile number with and without its country code is one number.
 _MOBILE = re.compile(r"\+?(?:00)?86(1[3-9]\d{9})\Z", re.ASCII)
@@ -46,7 +47,7 @@ def alone(sensitivity: Sensitivity, field: str) -> bool:
 
 def spelt(text: str) -> str:
     """One spelling of what means the same: ``+86 138-0013-8000`` is ``13800138000``, ``Zhang@X.com`` is ``zhang@x.com``, full width is half."""
-    plain = unicodedata.normalize("NFKC", text).strip()
+    plain = (text if text.isascii() else unicodedata.normalize("NFKC", text)).strip()
     if _NUMBER.match(plain):
         digits = _GAPS.sub("", plain)
         mobile = _MOBILE.match(digits)

@@ -4,6 +4,7 @@ JWE compact (RFC 7516) with A256GCM: RSA-OAEP-256 for an RSA key, ECDH-ES+A256KW
 RFC 8037 §3.2). The key is a public JWK (RFC 7517); its ``kid`` stands in the header, or its thumbprint (RFC 7638) where it has none.
 """
 
+import base64
 from typing import Any
 
 import msgspec
@@ -16,7 +17,7 @@ from gateway.errors import ConfigError
 _LEAST, _MOST = 2048, 8192
 _PRIVATE = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 _CURVES = {"EC": ("P-256", "P-384"), "OKP": ("X25519",)}
-_ENC = "A256GCM"
+_RSA, _ECDH, _ENC = "RSA-OAEP-256", "ECDH-ES+A256KW", "A256GCM"
 _ASK = "ask the subscriber for the public half of an RSA key (2048 bits or more) or of one on P-256, P-384 or X25519, as a JWK"
 
 
@@ -45,22 +46,26 @@ def recipient_of(text: str, *, place: str) -> Recipient:
             remedy="give its public half only; whoever could read this config could open what is sealed, so make a new pair",
         )
     algorithm = _algorithm(known, place)
+    if algorithm == _RSA and not _LEAST <= (bits := _bits(known.get("n", ""))) <= _MOST:
+        raise ConfigError(f"is an RSA key of {bits} bits; {_LEAST} to {_MOST} are taken", place=place, remedy=_ASK)
     try:
         found = Recipient(_KINDS[known["kty"]].import_key(known), algorithm)
         # A point off its curve shows at the latest when it is used.
         found.seal(b"{}")
     except (JoseError, ValueError, TypeError, KeyError) as error:
         raise ConfigError("is no usable key", place=place, remedy=_ASK) from error
-    if isinstance(found._key, jwk.RSAKey) and not _LEAST <= found._key.public_key.key_size <= _MOST:
-        raise ConfigError(
-            f"is an RSA key of {found._key.public_key.key_size} bits; {_LEAST} to {_MOST} are taken",
-            place=place,
-            remedy=_ASK,
-        )
     return found
 
 
 _KINDS: dict[str, type[jwk.RSAKey | jwk.ECKey | jwk.OKPKey]] = {"RSA": jwk.RSAKey, "EC": jwk.ECKey, "OKP": jwk.OKPKey}
+
+
+def _bits(modulus: object) -> int:
+    """0 for what is no number. RFC 7518 §2, Base64urlUInt."""
+    try:
+        return int.from_bytes(base64.urlsafe_b64decode(f"{modulus}==")).bit_length()
+    except ValueError:
+        return 0
 
 
 def _members(text: str, place: str) -> dict[str, Any]:
@@ -79,7 +84,7 @@ def _algorithm(known: dict[str, Any], place: str) -> str:
         raise ConfigError(
             f"{kind or 'no kty'} {curve or ''}".strip() + " is no key to seal to", place=place, remedy=_ASK
         )
-    algorithm = "RSA-OAEP-256" if kind == "RSA" else "ECDH-ES+A256KW"
+    algorithm = _RSA if kind == "RSA" else _ECDH
     if known.get("use", "enc") != "enc" or known.get("alg", algorithm) != algorithm:
         raise ConfigError(
             f"is meant for something else: use {known.get('use', 'enc')!r}, alg {known.get('alg', algorithm)!r}",
