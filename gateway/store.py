@@ -438,6 +438,11 @@ class Store(Protocol):
         """The feed, by number."""
         ...
 
+    async def timeline(self, customer: str, *, before: int | None = None, limit: int = 100) -> Sequence[EventRow]:
+        """Events of a customer, of whoever was merged into it, and of every record that points at it: newest first, by number, those below
+        ``before``."""
+        ...
+
     async def deliveries(
         self,
         *,

@@ -62,6 +62,21 @@ first_between = Form(
         _events.c.at >= bindparam("since"), _events.c.at < bindparam("until")
     )
 )
+_subjects = sa.union(
+    sa.select(bindparam("of", type_=sa.Text()).label("subject")),
+    sa.select(_records.c.id).where(_records.c.customer == bindparam("of")),
+    sa.select(tables.merges.c.loser).where(
+        tables.merges.c.survivor == bindparam("of"), tables.merges.c.undone_at.is_(None)
+    ),
+)
+# Sorted by number alone, within the index: a customer's events may be many, and their bodies are long.
+_newest = (
+    sa.select(_events.c.number)
+    .where(_events.c.subject.in_(_subjects), _events.c.number < bindparam("before"))
+    .order_by(_events.c.number.desc())
+    .limit(_most)
+)
+timeline = Form(sa.select(*shapes.event.columns).where(_events.c.number.in_(_newest)).order_by(_events.c.number.desc()))
 _SPANS = {
     "since": _events.c.at >= bindparam("since"),
     "until": _events.c.at < bindparam("until"),

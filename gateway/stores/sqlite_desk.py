@@ -90,6 +90,11 @@ class SqliteDesk:
             return await self._listed(shapes.event, inquiries.events, after=after, most=limit)
         return await self._listed(shapes.event, inquiries.events_of, after=after, most=limit, of=subject)
 
+    async def timeline(self, customer: str, *, before: int | None = None, limit: int = 100) -> Sequence[EventRow]:
+        """See ``Store.timeline``."""
+        end = sqlite_span.LAST if before is None else before
+        return await self._listed(shapes.event, inquiries.timeline, of=customer, before=end, most=limit)
+
     async def span(self, span: Span, *, after: int = 0, limit: int = 1000) -> Sequence[EventRow]:
         """See ``Store.span``. In steps of ``sqlite_span.STEP`` events, so that other listings get their turn between."""
         if span.ids:

@@ -10,16 +10,17 @@ from gateway.stores.forms import Rows
 STEP = 5000
 """Events passed in one step, so that no listing waits long behind another."""
 
-_LAST = 2**63 - 1
+LAST = 2**63 - 1
+"""A number that no event has."""
 
 
 def start(connection: sqlite3.Connection, span: Span) -> int:
     """After which number the events of its time begin."""
     if span.since is None and span.until is None:
         return 0
-    since = -_LAST if span.since is None else span.since
-    found = inquiries.first_between.run(connection, since=since, until=_LAST if span.until is None else span.until)
-    return _LAST if found[0][0] is None else found[0][0] - 1
+    since = -LAST if span.since is None else span.since
+    found = inquiries.first_between.run(connection, since=since, until=LAST if span.until is None else span.until)
+    return LAST if found[0][0] is None else found[0][0] - 1
 
 
 def by_id(connection: sqlite3.Connection, span: Span, *, after: int, limit: int) -> Sequence[EventRow]:
@@ -41,7 +42,7 @@ def _meant(row: EventRow, span: Span) -> bool:
 
 def of_subject(connection: sqlite3.Connection, span: Span, *, after: int, limit: int) -> Sequence[EventRow]:
     """One subject's events: an index holds them together."""
-    return _page(connection, span, after=after, end=_LAST, limit=limit)
+    return _page(connection, span, after=after, end=LAST, limit=limit)
 
 
 def step(

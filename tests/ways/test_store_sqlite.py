@@ -495,7 +495,7 @@ async def whole(store: SqliteStore) -> None:
     found = await store.look(wants)
     assert len(found.seen) == len(found.edges) == len(names)
     counts = await store.counts()
-    assert counts["records.order"] == len(names)
+    assert counts.get("records.order", 0) == len(names)
     truth = list((await states(store)).values())[: len(names)]
     assert counts["deliveries.done"] >= truth.count("done")
     attempts = await store._desk.run(lambda connection: connection.execute("SELECT count(*) FROM attempts").fetchone())

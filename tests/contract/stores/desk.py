@@ -249,3 +249,31 @@ class Desk(StoreTests):
             assert not await store.superseded("ord_9")
 
         self.run(place, scenario)
+
+    def test_timeline_of_a_customer_holds_its_own_events_and_its_records(self, place: Path) -> None:
+        """And those of whoever was merged into it: newest first, page by page."""
+
+        async def scenario(store: Store, clock: TurnedClock) -> None:
+            merge = Merge(id="mrg_1", survivor="cus_1", loser="cus_2", at=NOW, reason="strong", before=b"was")
+            undone = Merge(
+                id="mrg_2", survivor="cus_1", loser="cus_3", at=NOW, reason="strong", before=b"was", undone_at=NOW
+            )
+            subjects = ["cus_1", "ord_1", "cus_2", "ord_1", "ord_9", "cus_3"]
+            await store.apply(
+                Batch(
+                    rows=[
+                        row("cus_1", kind="customer"),
+                        row("ord_1", customer="cus_1"),
+                        row("ord_9", customer="cus_9"),
+                    ],
+                    merges=[merge, undone],
+                    events=[event(f"evt_{number}", subject=subject) for number, subject in enumerate(subjects)],
+                )
+            )
+            found = await store.timeline("cus_1")
+            assert ids(found) == ["evt_3", "evt_2", "evt_1", "evt_0"]
+            assert ids(await store.timeline("cus_1", before=found[0].number, limit=2)) == ["evt_2", "evt_1"]
+            assert ids(await store.timeline("cus_9")) == ["evt_4"]
+            assert not await store.timeline("cus_8")
+
+        self.run(place, scenario)
