@@ -37,6 +37,7 @@ from gateway.vault import Vault
 
 _log = structlog.get_logger()
 _DRAIN = 8.0
+_TREE = 10.0
 
 
 class Ground(msgspec.Struct, kw_only=True):
@@ -73,9 +74,10 @@ def receiver_of(ground: Ground, *, gate: Gate, rejects: RejectLog, wake: Callabl
     )  # fmt: skip
 
 
-def desk_of(ground: Ground, *, parts: Callable[[], list[Part]]) -> Desk:
-    """What the partner API and the console act with, in one process."""
-    tree = units.Tree({})
+def desk_of(ground: Ground, *, parts: Callable[[], list[Part]], tree: units.Units | None = None) -> Desk:
+    """What the partner API and the console act with, in one process. ``tree`` is kept current by whoever hands it over; without one every unit
+    is alone."""
+    tree = tree or units.Units()
     documents, vault, clock = ground.documents, ground.vault, ground.clock
     return Desk(
         clock=clock, records=ground.records, log=ground.log, shelf=documents, vault=vault, limits=ground.limits, meters=ground.meters,
@@ -123,7 +125,8 @@ class Door:
         self._gate = Gate(bulk_most=ground.tree.journal.bulk_most, live_most=ground.tree.journal.live_most)
         self._receiver = receiver_of(ground, gate=self._gate, rejects=self._rejects, wake=wake)
         self._journal_fault = ""
-        self._desk = desk_of(ground, parts=self.parts)
+        self._tree, self._tree_due = units.Units(), 0.0
+        self._desk = desk_of(ground, parts=self.parts, tree=self._tree)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until ``stop``; then finish what was begun."""
@@ -194,6 +197,7 @@ class Door:
             try:
                 await self._measure()
                 await self._flush_rejects()
+                await self._read_tree()
                 self._ground.board.put(
                     f"door-{self._index}", self._ground.clock.now(), {}, self._ground.meters.registry
                 )
@@ -202,6 +206,13 @@ class Door:
             except (JournalError, StoreError, OSError) as error:
                 self._journal_fault = str(error)
             await self._ground.clock.sleep(1.0)
+
+    async def _read_tree(self) -> None:
+        # The worker writes it; what a partner may see follows within this.
+        now = self._ground.clock.monotonic()
+        if now >= self._tree_due:
+            await self._tree.load(self._ground.records)
+            self._tree_due = now + _TREE
 
     async def _sampling(self) -> None:
         """What the console draws: every process's figures, every few seconds."""

@@ -99,6 +99,10 @@ class Units:
         self._places: dict[str, _Place] = {}
         self._warned: set[tuple[str, str]] = set()
 
+    def below(self, unit: str) -> frozenset[str]:
+        """See ``Tree.below``; always of the newest tree."""
+        return self.tree.below(unit)
+
     async def load(self, records: Store) -> None:
         """Read every unit record. A unit that was closed keeps its place: what it did still belongs there."""
         places: dict[str, _Place] = {}

@@ -123,6 +123,14 @@ def test_a_refused_place_is_told_once() -> None:
     assert [(one["event"], one["unit"]) for one in logs] == [("units.place_refused", "a"), ("units.place_refused", "b")]
 
 
+def test_whoever_holds_the_way_down_sees_the_newest_tree() -> None:
+    """A partner's domain is asked for again and again, long after the tree was first read."""
+    units = Units()
+    below = units.below
+    units.learn([row("erp", "SH01", "EAST", unit="SH01")])
+    assert below("EAST") == {"EAST", "SH01"}
+
+
 def test_a_unit_that_moves_takes_what_is_below_it_along() -> None:
     """From the record that says so on."""
     units = learnt(*(row("erp", unit, parent, unit=unit) for unit, parent in CHAIN.items()))
