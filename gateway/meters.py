@@ -10,6 +10,7 @@ class Meters:
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
+        self._of_endpoints(registry)
         self.accepted = Counter(
             "gateway_accepted", "Events written down and acknowledged", ["account"], registry=registry
         )
@@ -38,13 +39,24 @@ class Meters:
             ["account", "flag"],
             registry=registry,
         )
+        self.events = Counter("gateway_events", "Events published", ["type"], registry=registry)
+        self.backlog = Gauge("gateway_backlog", "Entries not yet projected", ["lane"], registry=registry)
+        self.backlog_age = Gauge(
+            "gateway_backlog_age_seconds", "Age of the oldest entry not yet projected", ["lane"], registry=registry
+        )
+        self.deliveries = Gauge("gateway_deliveries", "Deliveries by open state", ["state"], registry=registry)
+        self.errands = Counter("gateway_errands", "Re-reads from partners", ["account", "outcome"], registry=registry)
+        self.partner = Counter(
+            "gateway_partner_calls", "Calls to partner APIs", ["account", "outcome"], registry=registry
+        )
+
+    def _of_endpoints(self, registry: CollectorRegistry) -> None:
         self.filter_faults = Counter(
             "gateway_filter_faults",
             "Events not sent because an endpoint's filter could not be asked about them, mostly for a field that is not there",
             ["endpoint"],
             registry=registry,
         )
-        self.events = Counter("gateway_events", "Events published", ["type"], registry=registry)
         self.attempts = Counter("gateway_attempts", "Attempts to deliver", ["endpoint", "outcome"], registry=registry)
         self.circuit = Gauge(
             "gateway_endpoint_circuit",
@@ -63,13 +75,4 @@ class Meters:
             "From writing down to the endpoint's 2xx, first attempts",
             buckets=_FAST,
             registry=registry,
-        )
-        self.backlog = Gauge("gateway_backlog", "Entries not yet projected", ["lane"], registry=registry)
-        self.backlog_age = Gauge(
-            "gateway_backlog_age_seconds", "Age of the oldest entry not yet projected", ["lane"], registry=registry
-        )
-        self.deliveries = Gauge("gateway_deliveries", "Deliveries by open state", ["state"], registry=registry)
-        self.errands = Counter("gateway_errands", "Re-reads from partners", ["account", "outcome"], registry=registry)
-        self.partner = Counter(
-            "gateway_partner_calls", "Calls to partner APIs", ["account", "outcome"], registry=registry
         )
