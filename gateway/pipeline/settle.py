@@ -14,6 +14,7 @@ from gateway.model.identity import Strength
 from gateway.model.values import Sensitivity
 from gateway.pipeline import change, joining, rewrite
 from gateway.pipeline.project import errand
+from gateway.pipeline.renew import renewed
 from gateway.pipeline.route import Router
 from gateway.pipeline.world import Cause, World
 from gateway.vault import Vault
@@ -138,8 +139,12 @@ class Settler:
         moved = {bytes.fromhex(key) for key in before["edges"]}
         edges = [edge for edge in found.edges_of.get(survivor.id, ()) if edge.key in moved]
         lost = _apart(before["loser"], survivor.id, now)
-        current: dict[str, Any] = msgspec.json.decode(survivor.body)
-        kept = _apart(joining.parted(current, before["joined"], before["survivor"]), loser.id, now)
+        # Three states of one body are compared, which keys may have rotated between.
+        current, joined, mine = (
+            renewed(one, survivor.id, self._vault)
+            for one in (msgspec.json.decode(survivor.body), before["joined"], before["survivor"])
+        )
+        kept = _apart(joining.parted(current, joined, mine), loser.id, now)
         given = await self._store.moved(merge.id)
         events = [self._event(survivor, kept, loser.id, now), self._event(loser, lost, survivor.id, now, list(given))]
         await self._router.units.load(self._store)

@@ -16,6 +16,7 @@ from gateway.model.values import Sensitivity
 from gateway.pipeline import change, joining
 from gateway.pipeline.change import Body, Verdict
 from gateway.pipeline.rebind import rebind
+from gateway.pipeline.renew import Renewal
 from gateway.store import Batch, Candidate, Edge, EventRow, Found, Merge, Row, Superseded
 from gateway.vault import Vault, body
 
@@ -57,6 +58,7 @@ class World:
         self._held: dict[bytes, list[Edge]] = {key: list(edges) for key, edges in found.edges.items()}
         self._owned: dict[str, list[Edge]] = {name: list(edges) for name, edges in found.edges_of.items()}
         self._bodies: dict[str, Body] = {}
+        self._stored = Renewal(self._by_id.values(), (one for some in self._held.values() for one in some), vault)
         self._alias: dict[str, str] = {}
         self._apart: set[tuple[str, str]] = set()
         self._dirty: dict[str, Row] = {}
@@ -118,7 +120,7 @@ class World:
     def _body(self, row: Row) -> Body:
         known = self._bodies.get(row.id)
         if known is None:
-            known = self._bodies[row.id] = _bodies.decode(row.body)
+            known = self._bodies[row.id] = self._stored.body(row)
         return known
 
     # ------------------------------------------------------------------ one mapped record
