@@ -67,8 +67,12 @@ class Attempts:
         self._watch = watch
         self._hand_back = hand_back
         self._spawn = spawn
-        self._render = Renderer(ways.vault)
+        self._render = Renderer(ways.vault, clock=ways.clock)
         self._counts: dict[tuple[str, str], int] = {}
+
+    def rest(self) -> None:
+        """There is nothing to send just now: hold nothing opened for it."""
+        self._render.rest()
 
     # ------------------------------------------------------------------ endpoints come and go
     def unlink(self, outlet: Outlet) -> None:
@@ -286,7 +290,8 @@ def _cause(tried: Tried) -> str:
 
 
 def _is_down(tried: Tried) -> bool:
-    """Whether a failure says that nothing would go through now. A 4xx is an answer of somebody who is there, about what was sent."""
+    """Whether a failure says that nothing would go through now. A 4xx is an answer about what was sent, by somebody who is there; so is one
+    that says when to come again."""
     if tried is _FAULT or tried.ok:
         return False
-    return tried.status is None or tried.status >= 500 or tried.status == 429
+    return tried.status is None or (tried.retry_after is None and (tried.status >= 500 or tried.status == 429))
