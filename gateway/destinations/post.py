@@ -10,6 +10,7 @@ from errno import EACCES, EADDRNOTAVAIL, EHOSTUNREACH, EMFILE, ENETDOWN, ENETUNR
 import msgspec
 from pyreqwest.client import Client, ClientBuilder
 from pyreqwest.exceptions import (
+    BuilderError,
     ClientClosedError,
     ConnectError,
     DetailedPyreqwestError,
@@ -27,7 +28,7 @@ from gateway.errors import ConfigError
 _OS_ERROR = re.compile(r"\(os error ([0-9]+)\)\Z")
 _TLS = re.compile(r"certificate|tls handshake|fatal alert|HandshakeFailure")
 _EXHAUSTED = (EMFILE, ENFILE, ENOBUFS, ENOMEM, EADDRNOTAVAIL)
-_NO_WAY = (ENETUNREACH, EHOSTUNREACH, ENETDOWN, EPERM, EACCES)
+_NO_WAY = (ENETUNREACH, EHOSTUNREACH, ENETDOWN, EPERM, EACCES, EADDRNOTAVAIL)
 _MOST_CLIENTS = 8
 
 
@@ -74,7 +75,11 @@ class Post:
         left = timeout - (self._clock.monotonic() - began)
         if self._closed or left <= 0:
             return CLOSED if self._closed else Tried(error="timeout")
-        client, address = self._client(where), self._address
+        try:
+            client, address = self._client(where), self._address
+        except BuilderError as error:
+            # It was built before, or could have been: what it reads from this machine cannot be read now.
+            return said("resources", error, ours=True)
         request = (
             client.post(self._url)
             .headers(headers)
@@ -156,10 +161,10 @@ def _fault(error: PyreqwestError, address: str, port: int) -> Tried:
     told = [cause["message"] for cause in causes[1:]]
     last = told[-1] if told else ""
     code = int(found[1]) if (found := _OS_ERROR.search(last)) else 0
-    if code in _EXHAUSTED:
-        return said("resources", last, ours=True)
     if code in _NO_WAY and not _routed(address, port):
         return said("route", last, ours=True)
+    if code in _EXHAUSTED:
+        return said("resources", last, ours=True)
     if any(_TLS.search(one) for one in told):
         return said("tls", last)
     return said("connect" if isinstance(error, ConnectError) else "network", last)

@@ -35,7 +35,9 @@ class Webhook:
         place = f"endpoints.{end.name}"
         if not end.secrets and not end.keys:
             raise ConfigError(
-                "has nothing to sign with", place=place, remedy="gateway serve makes a secret and shows it"
+                "has nothing to sign with",
+                place=place,
+                remedy="gateway serve makes a secret and shows it, gateway endpoints rotate another",
             )
         self._clock = clock
         self._timeout = end.timeout
