@@ -20,8 +20,22 @@ _SAMPLES: dict[str, Any] = {
     "vault.url": "file:///data/keys.json",
     "endpoints.url": "https://crm.example/hooks",
     "endpoints.events": ("customer.*", "order.*"),
+    "endpoints.unit": "EAST",
+    "endpoints.filter": "data.order.money.paid.amount > 100000",
     "endpoints.retries": ("0s", "5s", "5m", "30m", "2h"),
     "endpoints.headers": {"X-Tenant": "main"},
+    "vault.classes": {"identity": "gm"},
+    "vault.authority": "/etc/gateway/kms-ca.pem",
+    "endpoints.to": ("ops@crm.example",),
+    "endpoints.sender": "gateway@crm.example",
+    "auth.username": "gateway",
+    "auth.token_url": "https://id.crm.example/token",
+    "auth.client_id": "scrm-gateway",
+    "auth.scope": "events:write",
+    "auth.certificate": "/etc/gateway/client.crt",
+    "auth.authority": "/etc/gateway/crm-ca.pem",
+    "grants.reason": "patients asked for it, contract 12",
+    "grants.recipient": "file:/etc/gateway/crm.jwk",
     "accounts.unit": "hq",
     "accounts.timezone": "Asia/Shanghai",
     "accounts.lane": "live",
@@ -52,6 +66,7 @@ _HEAD = """\
 # A line that begins with # and no space is a key that is not set.
 """
 _MAPS = ("accounts", "endpoints")
+_TABLES = ("auth", "grants")
 
 
 def example() -> str:
@@ -112,8 +127,11 @@ def _account(card: Card) -> str:
 def _endpoint() -> str:
     lines = [f"# {text.first_line(settings.Endpoint)}", "[endpoints.crm]"]
     for field in text.fields(settings.Endpoint):
-        if field.name != "grants":
+        if field.name not in _TABLES:
             lines += _key(f"endpoints.{field.name}", field)
+    lines += ["", f"# {text.first_line(settings.Auth)}", "[endpoints.crm.auth]"]
+    for field in text.fields(settings.Auth):
+        lines += _key(f"auth.{field.name}", field)
     lines += ["", f"# {text.first_line(settings.Grants)}", "[endpoints.crm.grants]"]
     for field in text.fields(settings.Grants):
         lines += _key(f"grants.{field.name}", field)
@@ -140,8 +158,10 @@ def page() -> str:
         " [connectors.md](connectors.md); every account may set these too.\n",
         _rows(settings.Account, ""),
         f"## `[endpoints.<name>]`\n\n{text.first_line(settings.Endpoint)}\n",
-        _rows(settings.Endpoint, "", skip=("grants",)),
-        f"### `[endpoints.<name>.grants]`\n\n{text.first_line(settings.Grants)} `clear` as it is, `mask` enough to recognise, `drop` not at all.\n",
+        _rows(settings.Endpoint, "", skip=_TABLES),
+        f"### `[endpoints.<name>.auth]`\n\n{text.first_line(settings.Auth)}\n",
+        _rows(settings.Auth, ""),
+        f"### `[endpoints.<name>.grants]`\n\n{text.first_line(settings.Grants)} `clear` as it is, `mask` enough to recognise, `token` a pseudonym of this endpoint's own, `seal` for its key alone, `drop` not at all.\n",
         _rows(settings.Grants, ""),
     ]
     return "\n".join(parts)
