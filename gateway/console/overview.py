@@ -7,6 +7,7 @@ from litestar import Request, Response, get
 from litestar.di import NamedDependency
 
 from gateway.console import frame
+from gateway.console.words import overview as words
 from gateway.desk import troubles
 from gateway.desk.resources import Desk
 
@@ -30,7 +31,9 @@ async def parts(seat: frame.Seat, desk: Desk) -> dict[str, str]:
         "verdict": frame.fragment("parts/verdict.html", seat, now, wrong=wrong),
         "gauges": frame.fragment("parts/gauges.html", seat, now, gauges=_gauges(seat, desk)),
         "wrong": frame.fragment("parts/wrong.html", seat, now, wrong=wrong),
-        "counts": frame.fragment("parts/counts.html", seat, now, counts=counts),
+        "counts": frame.fragment(
+            "parts/counts.html", seat, now, counts=[(name, counts[name]) for name in words.COUNTS if name in counts]
+        ),
     }
 
 

@@ -47,7 +47,7 @@ def test_figures_move_by_themselves(desk: Console) -> None:
     """Without a reload, by the page's stream."""
     visit = desk.visit()
     page = visit.open("/console")
-    orders = page.locator(".counts div", has_text="records.order").locator("dd")
+    orders = page.locator('[data-count="records.order"] dd')
     before = int(orders.inner_text())
     desk.told.gateway.feed("erp", [houses.order(f"LIVE-{n}") for n in range(2)])
     expect(orders).to_have_text(str(before + 2), timeout=10_000)

@@ -42,3 +42,29 @@ WORDS.update(
         "tr_failing_do": ("查看最近的投递尝试，联系对方", "Look at its last attempts and call whoever runs it"),
     }
 )
+
+WORDS.update(
+    {
+        "ct_dead_letters": ("死信", "Dead letters"),
+        "ct_rejects": ("拒收", "Rejects kept"),
+        "ct_candidates": ("疑似同一人", "Match candidates"),
+        "ct_errands": ("待回查", "Re-reads to do"),
+        "ct_deliveries.due": ("待投递", "Deliveries due"),
+        "ct_deliveries.leased": ("投递中", "Under way"),
+        "ct_deliveries.waiting": ("排队（按对象保序）", "In line behind another"),
+        "ct_deliveries.done": ("已送达", "Delivered"),
+        "ct_deliveries.dead": ("已放弃", "Given up"),
+        "ct_deliveries.disabled": ("因停用未投", "Held by a disabled endpoint"),
+        "ct_deliveries.cancelled": ("已取消", "Cancelled"),
+        "ct_records.customer": ("客户", "Customers"),
+        "ct_records.order": ("订单", "Orders"),
+        "ct_records.appointment": ("预约", "Appointments"),
+        "ct_records.interaction": ("互动", "Interactions"),
+        "ct_records.relationship": ("好友关系", "Relationships"),
+        "ct_records.unit": ("组织", "Org units"),
+        "ct_records.staff": ("员工", "Staff"),
+        "ct_records.stock": ("库存", "Stock levels"),
+    }
+)
+COUNTS = tuple(key.removeprefix("ct_") for key in WORDS if key.startswith("ct_"))
+"""What is counted on the overview, in this order."""

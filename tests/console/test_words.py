@@ -1,0 +1,35 @@
+"""Words: every key in both languages, none that nobody uses, none used that there is not."""
+
+import re
+from pathlib import Path
+
+from gateway.console import words
+from gateway.console.words import shared
+
+CONSOLE = Path("gateway/console")
+# Keys that are put together from a stable word: a part's prefix → where the words come from.
+MADE = ("tr_", "ct_", "nav_", "ago_")
+
+
+def test_every_key_has_words_in_both_languages_with_the_same_places() -> None:
+    """A figure that one language shows is shown by the other."""
+    for key, said in words.WORDS.items():
+        assert len(said) == 2, key
+        assert all(one.strip() for one in said), key
+        places = [sorted(re.findall(r"\{(\w+)", one)) for one in said]
+        assert places[0] == places[1], key
+
+
+def test_words_that_pages_ask_for_are_there_and_are_asked_for() -> None:
+    """In templates by t('…'), in modules by seat.t("…") or as a key of their own."""
+    text = "\n".join(
+        path.read_text(encoding="utf-8")
+        for path in [*CONSOLE.rglob("*.html"), *CONSOLE.glob("*.py"), *Path("gateway/desk").glob("*.py")]
+    )
+    asked = set(re.findall(r"""\bt\(\s*['"]([\w.]+)['"]\s*[,)]""", text))
+    missing = asked - set(words.WORDS)
+    assert not missing, missing
+    unused = [
+        key for key in words.WORDS if not key.startswith(MADE) and not re.search(rf"""['"]{re.escape(key)}['"]""", text)
+    ]
+    assert not unused, unused
