@@ -151,7 +151,7 @@ class Secrets:
         except (sqlite3.Error, OSError) as fault:
             name = getattr(fault, "sqlite_errorname", None) or type(fault).__name__
             raise StoreError(
-                f"the records' secrets cannot be used: {name}: {fault}",
+                f"the records' secrets cannot be used: {name}",
                 place=str(self._path),
                 remedy="make room on the disk, give the gateway's user the file, or restore it from a backup",
             ) from fault

@@ -1,5 +1,6 @@
 """Keys in one file on this machine."""
 
+import base64
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -10,10 +11,11 @@ import msgspec
 import pytest
 
 from gateway import vaults
-from gateway.errors import ConfigError
+from gateway.errors import ConfigError, Tampered
+from gateway.model.values import Sensitivity
 from gateway.vault import Vault
 from gateway.vaults import file
-from tests.contract.vault import VaultContract
+from tests.contract.vault import CONTEXT, VaultContract
 
 ROOT = Path(__file__).parents[2]
 
@@ -162,3 +164,50 @@ def test_failed_write_leaves_the_old_file_and_no_other(tmp_path: Path, monkeypat
         file.rotate(path)
     assert path.read_bytes() == before
     assert sorted(p.name for p in tmp_path.iterdir()) == ["keys.json", "keys.json.lock"]
+
+
+def _kept(path: Path) -> Path:
+    """A key file as the gateway of issue 2 made them, with keys that everybody can tell."""
+
+    def master(start: int) -> str:
+        return base64.b64encode(bytes(range(start, start + 32))).decode()
+
+    keys = [{"id": f"k{at}", "created": "2026-11-11T00:01:23.000000Z", "master": master(32 * at)} for at in (1, 2)]
+    path.write_bytes(msgspec.json.encode({"version": 1, "current": "k2", "index": master(0), "keys": keys}))
+    path.chmod(0o600)
+    return path
+
+
+@pytest.mark.parametrize("suite", ["aes", "gm"])
+def test_what_was_sealed_before_records_had_secrets_still_opens(tmp_path: Path, suite: str) -> None:
+    """Tokens, payloads and blind indexes that the earlier format wrote, byte for byte; texts of it are to be sealed again."""
+    vault = vaults.open_vault(vaults.Way(path=_kept(tmp_path / "keys.json"), suite=suite))
+    name = "k2.identity.3sKSUspdOH2nPz9r8ronqyOS8pHY6dndoWpi2Mr-JnThQA"
+    payload = bytes.fromhex("01026b32809a30c112cbbe4b8b156cb97abe78aefbe542e6072e58c41f62f1cd71f28990bf6b1c")
+    assert vault.open_text(name, CONTEXT) == "张三"
+    secret = "k2.finance.oQVXhYxEXusDbl0W3tFXCRcmUQnrcqRJsKoTA2A7Ngz4bw"
+    assert vault.open_text(secret, "config/secret") == "s3cret"
+    assert vault.open(payload, b"ent_1") == b"payload"
+    assert vault.blind("phone", "", "+8613800138000").hex() == "3cad49c390e43b2edb6c2a82e957242d"
+    assert not vault.current(name)
+    assert vault.current_payload(payload) is (suite == "aes")
+
+
+def test_earlier_format_does_not_pass_for_the_present_one(tmp_path: Path) -> None:
+    """A token whose name was altered to another form of the same key is refused, in each direction."""
+    vault = vaults.open_vault(vaults.Way(path=_kept(tmp_path / "keys.json")))
+    for context in (CONTEXT, "config/secret"):
+        token = vault.seal_text("张三", context, Sensitivity.IDENTITY)
+        rest = token.partition(".")[2]
+        for name in {"k2", "k2a", "k2g", "k2ar", "k2gr"} - {token.split(".")[0]}:
+            with pytest.raises(Tampered):
+                vault.open_text(f"{name}.{rest}", context)
+
+
+@pytest.mark.parametrize("classes", [{"public": "gm"}, {"contacts": "gm"}], ids=str)
+def test_suite_of_a_class_that_is_not_sealed_is_refused(tmp_path: Path, classes: dict[str, str]) -> None:
+    """Public fields are never sealed, and a misspelt class would leave the one meant with the other suite."""
+    for use in (vaults.check, vaults.open_vault):
+        with pytest.raises(ConfigError) as caught:
+            use(vaults.Way(path=tmp_path / "keys.json", classes=classes))
+        assert caught.value.place == f"vault.classes.{next(iter(classes))}"
