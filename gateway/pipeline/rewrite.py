@@ -82,9 +82,8 @@ class Rewriter:
                     yield some
 
     def _draft(self, entry: journal.Entry) -> journal.Draft | None:
-        now = self._clock.now()
         try:
-            draft = copy(entry, self._vault, now=now)
+            draft = copy(entry, self._vault, now=self._clock.now())
         except Erased:
             return None
         # The first one's key is taken: by it this would be the same thing said again.

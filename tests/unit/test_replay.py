@@ -60,9 +60,7 @@ class Hub:
             held = await self.records.claim(now=now, lease=now + SECOND, claim="me", limit=100, retries=False)
             if not held:
                 break
-            self.arrived += [
-                (one.delivery.endpoint, one.event.id) for one in held if one.delivery.endpoint not in dead
-            ]
+            self.arrived += [(one.delivery.endpoint, one.event.id) for one in held if one.delivery.endpoint not in dead]
             await self.records.finish(
                 [
                     Result(
@@ -103,7 +101,9 @@ def test_dry_run_counts_who_lacks_what_and_changes_nothing(tmp_path: Path) -> No
         await hub.records.disable("oa", cause="410", now=NOW)
         await hub.publish(event(3))
         hub.subscribe(
-            *map(endpoint, ("crm", "bi", "oa", "erp")), endpoint("wms", paused=True), endpoint("hr", events=("staff.*",))
+            *map(endpoint, ("crm", "bi", "oa", "erp")),
+            endpoint("wms", paused=True),
+            endpoint("hr", events=("staff.*",)),
         )
         before = await hub.records.deliveries(limit=100)
         plan = await hub.replayer.plan(Span())

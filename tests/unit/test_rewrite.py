@@ -114,3 +114,19 @@ def test_only_what_is_meant_is_written_again(tmp_path: Path) -> None:
         assert (await again.plan(Entries())).total == 4
 
     on_desk(tmp_path, story)
+
+
+def test_what_was_erased_is_not_written_again(tmp_path: Path) -> None:
+    """Its place in the journal says so and nothing else; the entries around it go."""
+
+    async def story(desk: Desk) -> None:
+        await desk.say("members", member("C1", 1))
+        await desk.say("orders", order("B1", "C1"))
+        (gone, _) = await entries(desk, Lane.LIVE)
+        marker = desk.ground.vault.seal(journal.ERASED, gone.id.encode())
+        assert await desk.ground.log.replace([(gone.id, gone.payload, marker)]) == 1
+        again = rewriter(desk)
+        assert await again.run(await again.plan(Entries())) == 1
+        assert [one.account for one in await entries(desk, Lane.BULK)] == ["orders"]
+
+    on_desk(tmp_path, story)
