@@ -260,30 +260,33 @@ class Deliverer:
                 await self._sweep()
 
     async def _sweep(self) -> None:
+        self._attempts.rest()
         try:
             await self._store.release(now=self._clock.now())
         except StoreError as error:
             _log.error("deliver.sweep_failed", detail=error.detail)
 
     async def _claim_some(self) -> int:
-        # Where every outlet is full, all that was claimed could only be handed back.
-        if self._draining or (self._outlets and all(len(one) >= one.window for one in self._outlets.values())):
+        if self._draining:
             return 0
         took = 0
         for retries in (False, True):
             # Retries may fill at most half of the room, so that first attempts always find some.
             room = self.room() if not retries else max(self._hold.share, self.room() - self._hold.most // 2)
+            limit = min(self._batch, room, self._spare())
+            if limit <= 0:
+                continue
             now = self._clock.now()
             claimed = await self._store.claim(
-                now=now,
-                lease=now + int(self.lease * SECOND),
-                claim=self._claim,
-                limit=min(self._batch, room),
-                retries=retries,
+                now=now, lease=now + int(self.lease * SECOND), claim=self._claim, limit=limit, retries=retries
             )
             self.offer(claimed)
             took += len(claimed)
         return took
+
+    def _spare(self) -> int:
+        """How many the emptiest outlet would take: claiming more could only be handed back."""
+        return max((one.window - len(one) for one in self._outlets.values()), default=self._batch)
 
     async def _tending(self) -> None:
         """Once a second: measure paces, hand back what stuck endpoints hold too much of, and look how everybody is."""

@@ -26,7 +26,7 @@ class Renderer:
     """Renders events for endpoints. An event is read once, each field of it is opened once for all who may have it, and endpoints that see the
     same of everything get the same bytes.
 
-    What was opened is used for two seconds and at most ``keep`` events, and let go of at the next rendering after that, or by ``rest``.
+    What was opened is used for two seconds, for ``keep`` events at most. Then the next rendering lets go of it, or ``rest``.
     """
 
     def __init__(self, vault: Vault, keep: int = 256, clock: Clock | None = None) -> None:
@@ -47,16 +47,16 @@ class Renderer:
         return known
 
     def rest(self) -> None:
-        """Let go of everything that was opened."""
-        self._held.clear()
+        """Let go of what was opened and is not used any more: for whoever has nothing to render."""
+        self._forget(self._now(), self._keep)
 
     def _event(self, event: EventRow) -> _Held:
         now = self._now()
         held = self._held.get(event.id)
         if held is not None and now < held.until and held.raw == event.body:
             return held
-        self._forget(now)
         self._held.pop(event.id, None)
+        self._forget(now, self._keep - 1)
         finder = self._finders.get(event.type)
         if finder is None:
             finder = self._finders[event.type] = Finder()
@@ -64,11 +64,11 @@ class Renderer:
         self._held[event.id] = held
         return held
 
-    def _forget(self, now: float) -> None:
+    def _forget(self, now: float, most: int) -> None:
         # The oldest stand first.
         while self._held:
             name, oldest = next(iter(self._held.items()))
-            if now < oldest.until and len(self._held) < self._keep:
+            if now < oldest.until and len(self._held) <= most:
                 return
             del self._held[name]
 

@@ -121,6 +121,9 @@ def test_nothing_opened_is_held_after_its_time_or_a_rest(inner: Vault, keys: Any
     renderer.render(event(inner, 6), end("a", "clear"))
     assert list(renderer._held) == ["evt_6"]
     renderer.rest()
+    assert list(renderer._held) == ["evt_6"]
+    clock.turn(2.0)
+    renderer.rest()
     assert not renderer._held
 
 
