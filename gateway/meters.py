@@ -40,6 +40,12 @@ class Meters:
             registry=registry,
         )
         self.events = Counter("gateway_events", "Events published", ["type"], registry=registry)
+        self.tampered = Counter(
+            "gateway_tampered_values",
+            "Sealed values that were altered or moved, by who met them: deliver, project",
+            ["stage"],
+            registry=registry,
+        )
         self.backlog = Gauge("gateway_backlog", "Entries not yet projected", ["lane"], registry=registry)
         self.backlog_age = Gauge(
             "gateway_backlog_age_seconds", "Age of the oldest entry not yet projected", ["lane"], registry=registry

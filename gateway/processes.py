@@ -25,7 +25,7 @@ from gateway.doors.bridge import App
 from gateway.doors.files import FilesDoor, Watched
 from gateway.doors.http import HttpDoor
 from gateway.doors.mllp import serve_mllp
-from gateway.errors import ConfigError, JournalError, StoreError
+from gateway.errors import ConfigError, GatewayError, JournalError, StoreError
 from gateway.meters import Meters
 from gateway.model.lane import Lane
 from gateway.pipeline import units
@@ -63,6 +63,15 @@ class Ground(msgspec.Struct, kw_only=True):
         """In the opposite order of opening."""
         for closer in reversed(self.closers):
             await closer()
+
+
+async def follow_keys(ground: Ground) -> None:
+    """Seal with the key that is current now, whichever process made it. What cannot be read leaves the keys as they were."""
+    try:
+        # Off the loop: a key service may have to be asked.
+        await asyncio.to_thread(ground.vault.refresh)
+    except (GatewayError, OSError) as error:
+        _log.error("vault.refresh_failed", detail=str(error))
 
 
 def receiver_of(ground: Ground, *, gate: Gate, rejects: RejectLog, wake: Callable[[], None]) -> Receiver:
@@ -195,6 +204,7 @@ class Door:
         """Once a second: measure the backlog, keep rejects, say how we are."""
         while True:
             try:
+                await follow_keys(self._ground)
                 await self._measure()
                 await self._flush_rejects()
                 await self._read_tree()

@@ -48,6 +48,10 @@ class Vault(Protocol):
         """16 bytes that are equal for equal parts and tell nothing else: keys to look things up by. Never rotates silently."""
         ...
 
+    def refresh(self) -> None:
+        """Take up keys that another process made or retired since. Whoever only seals meets none of them otherwise."""
+        ...
+
     def keep(self) -> None:
         """Make the secrets of records that were sealed for the first time durable. To be called before what was sealed is committed.
 

@@ -13,6 +13,7 @@ from gateway.destination import Endpoint
 from gateway.destinations.address import Vetter
 from gateway.errors import GatewayError, JournalError, StoreError
 from gateway.pipeline.accounts import Opened
+from gateway.pipeline.alarm import Alarm
 from gateway.pipeline.attempt import Ways
 from gateway.pipeline.deliver import Deliverer
 from gateway.pipeline.operators import Operators
@@ -20,7 +21,7 @@ from gateway.pipeline.project import Projector, Reader
 from gateway.pipeline.pull import Errands, Pulls
 from gateway.pipeline.receive import Gate, RejectLog
 from gateway.pipeline.route import Router
-from gateway.processes import Ground, crewed, receiver_of
+from gateway.processes import Ground, crewed, follow_keys, receiver_of
 
 _log = structlog.get_logger()
 _DRAIN = 8.0
@@ -54,7 +55,7 @@ class Worker:
             reader=Reader(accounts=ground.accounts, vault=ground.vault, clock=ground.clock),
             log=ground.log, records=ground.records, vault=ground.vault, clock=ground.clock, meters=ground.meters,
             router=self._router, room=self._deliverer.room, newborn=self._deliverer.offer, claim=claim,
-            errands=self._errand_wake.set, lease=self._lease,
+            errands=self._errand_wake.set, lease=self._lease, alarm=Alarm(operators, ground.meters),
         )  # fmt: skip
         gate = Gate(bulk_most=tree.journal.bulk_most, live_most=tree.journal.live_most)
         self._receiver = receiver_of(ground, gate=gate, rejects=RejectLog(), wake=wake.set)
@@ -138,6 +139,7 @@ class Worker:
     async def _minding(self) -> None:
         ground = self._ground
         while True:
+            await follow_keys(ground)
             try:
                 counts = await ground.records.counts()
                 for state in ("due", "leased", "waiting"):

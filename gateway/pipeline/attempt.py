@@ -13,7 +13,8 @@ from gateway.clock import SECOND, Clock, new_id
 from gateway.destination import Destination, Endpoint, Message, Tried
 from gateway.errors import GatewayError, Tampered, VaultDown
 from gateway.meters import Meters
-from gateway.pipeline import operators, retry, vigil
+from gateway.pipeline import retry, vigil
+from gateway.pipeline.alarm import Alarm
 from gateway.pipeline.operators import Operators
 from gateway.pipeline.outcomes import Outcomes
 from gateway.pipeline.outlet import Link, Outlet
@@ -67,6 +68,7 @@ class Attempts:
         self._watch = watch
         self._hand_back = hand_back
         self._spawn = spawn
+        self._alarm = Alarm(ways.operators, ways.meters)
         self._render = Renderer(ways.vault, clock=ways.clock)
         self._counts: dict[tuple[str, str], int] = {}
 
@@ -196,16 +198,8 @@ class Attempts:
         cause = f"{error.code}: {error.detail}"
         self._outcomes.add(one, DeliveryState.DEAD, tries=one.delivery.tries, cause=cause)
         if isinstance(error, Tampered):
-            self._spawn(self._alarm(outlet, one))
-
-    async def _alarm(self, outlet: Outlet, one: store.Claimed) -> None:
-        event = one.event
-        facts = {"subject": event.subject, "event": event.id, "delivery": one.delivery.id, "endpoint": outlet.end.name}
-        try:
-            # However many endpoints it was for, it is one altered event.
-            await self._ways.operators.tell(operators.VALUE_TAMPERED, "vault", facts, once=event.id)
-        except GatewayError as error:
-            _log.error("deliver.alarm_failed", event=event.id, code=error.code, detail=error.detail)
+            facts = {"subject": one.event.subject, "delivery": one.delivery.id, "endpoint": outlet.end.name}
+            self._spawn(self._alarm.altered(error, stage="deliver", where=one.event.id, **facts))
 
     # ------------------------------------------------------------------ outcomes
     def _ours(self, outlet: Outlet, some: Sequence[store.Claimed], cause: str) -> None:

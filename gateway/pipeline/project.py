@@ -9,11 +9,12 @@ import structlog
 from gateway import identity, journal, mapping, store
 from gateway.clock import SECOND, Clock, derived_id
 from gateway.connector import Fetch
-from gateway.errors import GatewayError, JournalError, Stale, StoreError
+from gateway.errors import GatewayError, JournalError, Stale, StoreError, Tampered
 from gateway.meters import Meters
 from gateway.model.lane import Lane
 from gateway.model.values import Sensitivity
 from gateway.pipeline.accounts import Accounts, Opened
+from gateway.pipeline.alarm import Alarm
 from gateway.pipeline.route import Router
 from gateway.pipeline.world import Cause, World, claims_of, record_key, unsettled
 from gateway.vault import Vault
@@ -32,6 +33,7 @@ class Read(msgspec.Struct, kw_only=True):
     claims: Sequence[Sequence[identity.Claim]] = ()
     fetch: Sequence[Fetch] = ()
     dead: store.DeadLetter | None = None
+    altered: Tampered | None = None
 
 
 class Reader:
@@ -63,7 +65,7 @@ class Reader:
                 entry=entry, opened=opened, stem=stem, name=program.name, said=said, claims=claims, fetch=decoded.fetch
             )
         except GatewayError as error:
-            return Read(entry=entry, dead=self.dead(entry, stage, error.code, str(error)))
+            return Read(entry=entry, dead=self.dead(entry, stage, error.code, str(error)), altered=_altered(error))
         except Exception as error:  # a fault of ours on one payload must not stop the others
             _log.exception("project.entry_failed", entry=entry.id, stage=stage)
             return Read(
@@ -114,7 +116,9 @@ class Projector:
         errands: Callable[[], None],
         lease: Callable[[], float] = lambda: 60.0,
         most: int = 256,
+        alarm: Alarm | None = None,
     ) -> None:
+        self._alarm = alarm
         self._errands = errands
         self._reader = reader
         self._journal = log
@@ -207,6 +211,9 @@ class Projector:
             self._hand_over(batch, claimed)
         if batch.errands:
             self._errands()
+        if self._alarm is not None:
+            for entry, error in done.altered:
+                await self._alarm.altered(error, stage="project", where=entry)
 
     def _hand_over(self, batch: store.Batch, claimed: set[str]) -> None:
         events = {event.id: event for event in batch.events}
@@ -264,7 +271,8 @@ class Projector:
                 _log.exception("project.apply_failed", entry=read.entry.id)
                 detail = str(error) if isinstance(error, GatewayError) else "a fault of the gateway; see the log"
                 cause = error.code if isinstance(error, GatewayError) else f"bug.{type(error).__name__}"
-                reads[self._at] = Read(entry=read.entry, dead=self._reader.dead(read.entry, "apply", cause, detail))
+                letter = self._reader.dead(read.entry, "apply", cause, detail)
+                reads[self._at] = Read(entry=read.entry, dead=letter, altered=_altered(error))
 
     def _apply(self, reads: Sequence[Read], found: store.Found) -> "Done":
         world = World(found, self._vault)
@@ -276,6 +284,8 @@ class Projector:
                 done.repeated.append(read)
             elif read.dead is not None:
                 done.dead.append(read.dead)
+                if read.altered is not None:
+                    done.altered.append((read.entry.id, read.altered))
             else:
                 known.add(mark)
                 self._apply_one(read, world)
@@ -344,8 +354,13 @@ class Done(msgspec.Struct, kw_only=True):
     applied: list[Read] = []
     repeated: list[Read] = []
     dead: list[store.DeadLetter] = []
+    altered: list[tuple[str, Tampered]] = []
     world: World | None = None
     batch: store.Batch = store.Batch()
+
+
+def _altered(error: Exception) -> Tampered | None:
+    return error if isinstance(error, Tampered) else None
 
 
 def errand(vault: Vault, account: str, fetch: Fetch, *, now: int, entry: str = "") -> store.Errand:

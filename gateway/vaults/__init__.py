@@ -51,6 +51,11 @@ def rotate(way: Way) -> str:
     return _keeping(way).rotate()
 
 
+def retire(way: Way, key: str) -> None:
+    """Forget a key: whatever it sealed can never be opened again. ConfigError when it is current or not there."""
+    _keeping(way).retire(key)
+
+
 def wrap(way: Way) -> int:
     """Wrap keys that lay in the clear until now. Returns how many there were. ConfigError when ``way`` has nothing to wrap them with."""
     if way.url.partition(":")[0] in ("", "file"):

@@ -136,6 +136,12 @@ class Sealing:
             self._meet(name)
         return self._is_now(name, kind)
 
+    def refresh(self) -> None:
+        """See ``Vault.refresh``. One look at the file when nothing was changed."""
+        if self._changed():
+            with self._lock:
+                self._load()
+
     def _is_now(self, name: str, kind: str) -> bool:
         envelope = self._now.get(kind)
         return envelope is not None and name in (envelope.name, envelope.plain.name)
@@ -198,7 +204,14 @@ class Sealing:
         if not _RECORD.match(record):
             raise Tampered("a sealed text of a record stands where no record is")
         key_id, letter, _ = _parted(name)
-        return self._sealer(self._envelope(key_id, _LETTERS[letter]), record, make=False)
+        try:
+            envelope = self._envelope(key_id, _LETTERS[letter])
+        except KeyMissing:
+            # Erased says more: nobody opens it, whatever keys there are.
+            with self._lock:
+                self._secret(record, make=False)
+            raise
+        return self._sealer(envelope, record, make=False)
 
     def _secret(self, record: str, *, make: bool) -> bytes:
         known = self._unsaved.get(record) or self._remembered.again(record)
@@ -274,6 +287,8 @@ class Sealing:
     # ------------------------------------------------------------------ keys
     def _finder(self, name: str) -> Callable[[str], Sealer | None]:
         key_id, letter, own = _parted(name)
+        if own and key_id not in self._masters:
+            return lambda _: None
         envelope = self._envelope(key_id, _LETTERS.get(letter, AES))
         sealer = envelope.plain if letter else envelope.old
         find: Callable[[str], Sealer | None] = envelope.recent.get if own else lambda _: sealer
@@ -342,7 +357,9 @@ def _decrypt(decrypt: Callable[[bytes, bytes, bytes], bytes], nonce: bytes, ciph
     try:
         return decrypt(nonce, ciphertext, bound)
     except ALTERED as fault:
-        raise Tampered("a sealed value was altered, or belongs to another record or field") from fault
+        # Where it was to be opened: the class is not part of a text's place.
+        place = bound.decode("utf-8", "replace").rpartition(":")[2]
+        raise Tampered("a sealed value was altered, or belongs to another record or field", place=place) from fault
 
 
 def _encode(raw: bytes) -> str:

@@ -129,7 +129,7 @@ def test_an_altered_value_is_a_dead_delivery_and_one_alarm(tmp_path: Path, monke
             }  # fmt: skip
             (alarm,) = await rig.told()
         assert (alarm.type, alarm.subject, alarm.sequence) == ("operator.value_tampered", "vault", 1)
-        assert b'"event":"evt_1"' in alarm.body
+        assert b'"where":"evt_1"' in alarm.body
         assert rig.far.ids("ops") == [alarm.id]
 
     asyncio.run(run())
