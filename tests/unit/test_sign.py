@@ -1,9 +1,12 @@
 """Standard Webhooks signatures: the specification's vectors, and its own library as the receiver."""
 
+import base64
 import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from hypothesis import given
 from hypothesis import strategies as st
 from standardwebhooks import Webhook, WebhookVerificationError
@@ -95,3 +98,88 @@ def test_a_secret_may_come_without_its_prefix_or_padding() -> None:
     random = b"r" * 25
     text = sign.secret_of(random).removeprefix("whsec_")
     assert sign.key_of(Secret(text)) == sign.key_of(Secret(text.rstrip("="))) == random
+
+
+# ------------------------------------------------------------------ v1a
+PRIVATE = "whsk_6Xb/dCcHpPea21PS1N9VY/NZW723CEc77N4rJCubMbfVKIDij2HKpMKkioLlX0dRqSKJp4AJ6p9lMicMFs6Kvg=="
+PUBLIC = "whpk_1SiA4o9hyqTCpIqC5V9HUakiiaeACeqfZTInDBbOir4="
+
+
+def test_the_known_answer_of_a_key_pair() -> None:
+    """Byte for byte, from the tests of a sender that has long signed so; the public half is the one that was published."""
+    key = sign.private_key_of(Secret(PRIVATE))
+    assert sign.signature([], *VECTORS[0][1:4], [key]) == (
+        "v1a,hnO3f9T8Ytu9HwrXslvumlUpqtNVqkhqw/enGzPCXe5BdqzCInXqYXFymVJaA7AZdpXwVLPo3mNl8EM+m7TBAg=="
+    )
+    assert sign.public_of(Secret(PRIVATE)) == PUBLIC
+
+
+@given(st.binary(min_size=32, max_size=32), st.binary(max_size=300))
+def test_whoever_has_the_public_key_verifies_and_nobody_else(seed: bytes, body: bytes) -> None:
+    """As a subscriber does it: base64, Ed25519, `id.timestamp.body`. One changed byte and it does not."""
+    private = Secret(sign.private_of(seed))
+    public = Ed25519PublicKey.from_public_bytes(base64.b64decode(sign.public_of(private).removeprefix("whpk_")))
+    header = sign.signature([], "evt_1", 1700000000, body, [sign.private_key_of(private)])
+    version, _, text = header.partition(",")
+    assert version == "v1a"
+    public.verify(base64.b64decode(text), b"evt_1.1700000000." + body)
+    with pytest.raises(InvalidSignature):
+        public.verify(base64.b64decode(text), b"evt_2.1700000000." + body)
+
+
+def test_a_receiver_of_one_kind_skips_the_other() -> None:
+    """Secrets first, then keys, one space between; the specification's library takes what it knows."""
+    at, body, secret = int(datetime.now(UTC).timestamp()), b'{"a": 1}', b"s" * 32
+    keys = [sign.private_key_of(Secret(sign.private_of(bytes([number] * 32)))) for number in (1, 2)]
+    header = sign.signature([Mac(secret), Mac(b"o" * 32)], "evt_1", at, body, keys)
+    assert [entry.partition(",")[0] for entry in header.split(" ")] == ["v1", "v1", "v1a", "v1a"]
+    sent = {"webhook-id": "evt_1", "webhook-timestamp": str(at), "webhook-signature": header}
+    assert Webhook(sign.secret_of(secret)).verify(body, sent) == {"a": 1}
+
+
+# What the reference libraries refuse of the first vector, and what they accept beside it.
+FOREIGN = "v1,Ceo5qEr07ixe2NLpvHk3FH9bwy/WavXrAFQ/9tdO6mc= v2,Ceo5qEr07ixe2NLpvHk3FH9bwy/WavXrAFQ/9tdO6mc="
+
+
+@pytest.mark.parametrize(
+    ("header", "good"),
+    [
+        ("{}", True),
+        (FOREIGN + " {}", True),
+        ("{} " + FOREIGN, True),
+        (FOREIGN, False),
+        ("v1,", False),
+        ("v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OA=", False),
+    ],
+)
+def test_what_the_librarys_receivers_take_and_refuse(header: str, good: bool) -> None:
+    """Our signature in company, and others' without it."""
+    secret, message, _, body, _ = VECTORS[0]
+    at = int(datetime.now(UTC).timestamp())
+    ours = sign.signature([Mac(sign.key_of(Secret(secret)))], message, at, body)
+    sent = {"webhook-id": message, "webhook-timestamp": str(at), "webhook-signature": header.format(ours)}
+    if good:
+        assert Webhook(secret).verify(body, sent) == json.loads(body)
+    else:
+        with pytest.raises(WebhookVerificationError):
+            Webhook(secret).verify(body, sent)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "whsk_",
+        PUBLIC,
+        PRIVATE.removeprefix("whsk_"),
+        "whsk_" + base64.b64encode(bytes(32)).decode(),
+        "whsk_" + base64.b64encode(bytes(64)).decode(),
+        "whsk_not base64!",
+        PRIVATE.replace("whsk_", "whsec_"),
+    ],
+)
+def test_what_is_no_key_is_refused_with_its_place(text: str) -> None:
+    """Seed and public key that belong together; the key itself is not in the error."""
+    with pytest.raises(ConfigError, match=r"endpoints\.crm\.private_key") as caught:
+        sign.private_key_of(Secret(text), place="endpoints.crm.private_key")
+    assert len(text) < 10 or text not in str(caught.value)
