@@ -97,7 +97,9 @@ def _advance(connection: sqlite3.Connection, before: Cursor | None, after: Curso
 
 
 def _write_rows(connection: sqlite3.Connection, batch: Batch) -> Counter[str]:
-    if batch.read and set(batch.read).difference(statements.stamps.run(connection, [name for name, _, _ in batch.read])):
+    if batch.read and set(batch.read).difference(
+        statements.stamps.run(connection, [name for name, _, _ in batch.read])
+    ):
         raise Stale("another writer changed a record of this batch since it was read")
     if not batch.rows:
         return Counter()
