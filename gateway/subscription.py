@@ -279,12 +279,14 @@ def _auth(kind: Kind, one: settings.Endpoint, password: Secret | None, place: st
         )
     said = {name: getattr(given, name) for name in ("username", "token_url", "client_id", "scope", "certificate")}
     said["password"] = password
-    needed = _NEEDED[given.kind]
+    # Redis knows a password of the server itself, which belongs to nobody's name.
+    optional = ("username",) if kind is Kind.REDIS and given.kind == "basic" else _ALLOWED.get(given.kind, ())
+    needed = tuple(name for name in _NEEDED[given.kind] if name not in optional)
     for name in needed:
         if not said[name]:
             raise ConfigError(f"{given.kind} needs it", place=f"{where}.{name}")
     for name, value in said.items():
-        if value and name not in (*needed, *_ALLOWED.get(given.kind, ())):
+        if value and name not in (*needed, *optional):
             raise ConfigError(f"means nothing with kind {given.kind}", place=f"{where}.{name}", remedy="take it away")
     _check_wire(kind, one, where)
     return Auth(

@@ -182,6 +182,19 @@ def test_a_mailbox_gets_a_digest_of_a_quarter_of_an_hour() -> None:
     assert (asked.batch, asked.linger) == (20, 60.0)
 
 
+def test_a_server_password_of_redis_is_nobodys() -> None:
+    """Everywhere else a password without a name is half a credential."""
+    end = endpoint(BARE_PASSWORD, kind="redis", url="redis://cache.example/0/events", auth={"kind": "basic"})
+    assert (end.auth.username, end.auth.password) == ("", PASSWORD)
+
+
+def test_topics_and_streams_may_be_signed() -> None:
+    """With secrets and keys, as webhooks are."""
+    for url in ("kafka://broker.example/events", "redis://cache.example/0/events"):
+        end = endpoint(Proof(secrets=(SECRET,), keys=(KEY,)), kind=url.partition(":")[0], url=url)
+        assert (end.secrets, end.keys) == ((SECRET,), (KEY,))
+
+
 def test_a_recipient_may_lie_in_a_file(tmp_path: Path) -> None:
     """And one that is not there is told before anything starts."""
     jwk = tmp_path / "crm.jwk"
