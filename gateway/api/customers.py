@@ -116,9 +116,9 @@ async def timeline(
     row = await reading.row(viewer, "customer", name)
     if row is None:
         raise not_found("customer")
-    place = answers.place(after, int, str)
-    items, more = await people.timeline(viewer, row.id, before=place, limit=limit)
-    return answers.page(items, answers.cursor(*more) if more else None)
+    place = answers.place(after, int)
+    items, more = await people.timeline(viewer, row.id, before=place[0] if place else None, limit=limit)
+    return answers.page(items, answers.cursor(more) if more else None)
 
 
 @post("/customers:lookup", opt=_SCOPE, status_code=200)

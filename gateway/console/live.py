@@ -1,6 +1,5 @@
 """Pages that keep themselves up to date: one stream of server-sent events a page, carrying only the parts that changed."""
 
-import asyncio
 import re
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
@@ -58,4 +57,4 @@ async def _changes(seat: frame.Seat, desk: Desk, parts: frame.Parts) -> AsyncIte
         changed = {name: html for name, html in fresh.items() if shown.get(name) != html}
         yield ServerSentEventMessage(event="parts", data=msgspec.json.encode(changed).decode())
         shown = fresh
-        await asyncio.sleep(EVERY)
+        await desk.clock.sleep(EVERY)

@@ -1,6 +1,5 @@
 """Finding people: by what somebody knows of them, and what has happened with them."""
 
-import heapq
 from typing import Any
 
 from gateway import access, store
@@ -11,8 +10,7 @@ from gateway.identity import NAMESPACES
 from gateway.language import phone as numbers
 from gateway.vault import Vault
 
-_KINDS = ("order", "appointment", "interaction", "relationship")
-_WALK = 1000
+_WALK = 200
 
 
 class People:
@@ -34,24 +32,25 @@ class People:
         return list(rows.values())
 
     async def timeline(
-        self, viewer: access.Viewer, customer: str, *, before: tuple[int, str] | None, limit: int
-    ) -> tuple[list[dict[str, Any]], tuple[int, str] | None]:
-        """What happened, newest first: events of the customer and of every record that is theirs. ``before`` is (instant, event id) of the
-        last one seen; the second value goes on from here, None at the end."""
-        subjects = [customer, *await self._theirs(viewer, customer)]
-        bound = before or (2**62, "")
-        newest: list[tuple[int, str, store.EventRow]] = []
-        for subject in subjects:
-            told = await self._store.events(subject=subject, limit=_WALK)
-            newest += [(one.at, one.id, one) for one in told if (one.at, one.id) < bound]
-        page = heapq.nlargest(limit + 1, newest)
-        items = [_moment(event, self._reading.event(event, viewer)) for *_, event in page[:limit]]
-        more = page[limit - 1][:2] if len(page) > limit else None
-        return items, more
-
-    async def _theirs(self, viewer: access.Viewer, customer: str) -> list[str]:
-        found = await self._store.records_of(customer)
-        return [row.id for row in found if row.kind in _KINDS and viewer.sees(row.unit)]
+        self, viewer: access.Viewer, customer: str, *, before: int | None, limit: int
+    ) -> tuple[list[dict[str, Any]], int | None]:
+        """What happened, newest first: events of the customer, of who was merged into them, and of every record of theirs that the viewer may
+        see. ``before`` is the number of the last one seen; the second value goes on from here, None at the end."""
+        items: list[dict[str, Any]] = []
+        last = before
+        while True:
+            rows = await self._store.timeline(customer, before=last, limit=_WALK)
+            for row in rows:
+                if not viewer.sees(row.unit):
+                    continue
+                # One more than was asked for tells whether the page is the last.
+                if len(items) == limit:
+                    return items, last
+                items.append(_moment(row, self._reading.event(row, viewer)))
+                last = row.number
+            if len(rows) < _WALK:
+                return items, None
+            last = rows[-1].number
 
 
 def _moment(event: store.EventRow, shown: dict[str, Any]) -> dict[str, Any]:

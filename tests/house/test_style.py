@@ -25,7 +25,9 @@ WORLD: dict[str, frozenset[str]] = {
     # The supervisor has no loop; the demo watches real programs.
     "time.monotonic": frozenset({"gateway/clock.py", "gateway/supervisor.py", "gateway/demonstration.py"}),
     # The deliverer lets the outcomes of one burst share a commit: five milliseconds of real time, whatever the clock says.
-    "asyncio.sleep": frozenset({"gateway/clock.py", "gateway/demonstration.py", "gateway/pipeline/deliver.py", "gateway/pipeline/outcomes.py"})
+    "asyncio.sleep": frozenset(
+        {"gateway/clock.py", "gateway/demonstration.py", "gateway/pipeline/deliver.py", "gateway/pipeline/outcomes.py"}
+    )
     | _SIMULATORS,
     "uuid.uuid4": frozenset(),
     "uuid4": frozenset(),
@@ -39,7 +41,12 @@ WORLD: dict[str, frozenset[str]] = {
     "os.getenv": frozenset(),
     "print": frozenset(),
     "sys.stdout.write": frozenset(
-        {"gateway/commands/terminal.py", "gateway/commands/looking.py", "gateway/commands/upkeep.py"}
+        {
+            "gateway/commands/terminal.py",
+            "gateway/commands/looking.py",
+            "gateway/commands/upkeep.py",
+            "gateway/commands/people.py",
+        }
     ),
 }
 
