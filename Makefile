@@ -89,6 +89,14 @@ servers: $(VENV)/kafka/.installed
 	@command -v redis-server >/dev/null || { \
 	  echo "Streams are tested against a real Redis, and redis-server is not on PATH."; \
 	  echo "  Debian, Ubuntu: sudo apt-get install redis-server"; exit 1; }
+	@command -v softhsm2-util >/dev/null || { \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    echo "installing SoftHSM for the tests of keys in a token …"; \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq softhsm2 >/dev/null; \
+	  fi; }
+	@command -v softhsm2-util >/dev/null || { \
+	  echo "Keys in a token are tested against SoftHSM, and softhsm2-util is not on PATH."; \
+	  echo "  Debian, Ubuntu: sudo apt-get install softhsm2; elsewhere also set SOFTHSM2_MODULE to its library"; exit 1; }
 
 # Apache Kafka and what it needs, as its pom names them; Maven checks each file against the sum that its repository publishes.
 $(VENV)/kafka/.installed: tests/servers/kafka/pom.xml | $(VENV)/.installed

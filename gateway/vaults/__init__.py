@@ -56,11 +56,18 @@ def retire(way: Way, key: str) -> None:
     _keeping(way).retire(key)
 
 
-def wrap(way: Way) -> int:
-    """Wrap keys that lay in the clear until now. Returns how many there were. ConfigError when ``way`` has nothing to wrap them with."""
+def clear_of(way: Way) -> Way | None:
+    """The way that opens the keys of ``way`` while they still lie in the clear; None when they are wrapped already. ConfigError when ``way``
+    has nothing to wrap them with, or there are no keys."""
+    check(way)
     if way.url.partition(":")[0] in ("", "file"):
         raise ConfigError("names nothing to wrap keys with", place="vault.url", remedy=_FORMS)
-    return _keeping(way).wrap()
+    return None if _keeping(way).wrapped() else msgspec.structs.replace(way, url="")
+
+
+def wrap(way: Way) -> int:
+    """Wrap keys that lay in the clear until now. Returns how many there were. ConfigError as ``clear_of``."""
+    return _keeping(way).wrap() if clear_of(way) else 0
 
 
 def listing(way: Way) -> tuple[Listed, ...]:

@@ -126,13 +126,22 @@ class KeyFile:
             with self._alone():
                 kept = self._read()
                 if key == kept.current:
-                    raise ConfigError(f"{key} is what is sealed with now", place=self.place, remedy="gateway keys rotate")
+                    raise ConfigError(
+                        f"{key} is what is sealed with now", place=self.place, remedy="gateway keys rotate"
+                    )
                 left = tuple(one for one in kept.keys if one.id != key)
                 if len(left) == len(kept.keys):
                     raise ConfigError(f"there is no key {key}", place=self.place, remedy="gateway keys list")
                 self._write(msgspec.structs.replace(kept, keys=left))
         except OSError as fault:
             raise ConfigError(f"the key file cannot be changed: {fault.strerror}", place=self.place) from fault
+
+    def wrapped(self) -> bool:
+        """Whether no key stands in the clear. ConfigError when the file cannot be read."""
+        try:
+            return isinstance(_parsed(self._path), _WrappedFile)
+        except OSError as fault:
+            raise ConfigError(f"the key file cannot be read: {fault.strerror}", place=self.place) from fault
 
     def wrap(self) -> int:
         """Wrap the keys of a file that holds them in the clear. Returns how many there were; nothing is done when they are wrapped already."""

@@ -175,7 +175,7 @@ class Sealing:
         return gone + unsaved
 
     def renew(self, most: int = 1000) -> int:
-        """Seal all records' secrets with the current key, ``most`` at a time. Returns how many were sealed with an older one."""
+        """See ``Vault.renew``."""
         count, at = 0, b""
         while True:
             with self._lock:

@@ -29,7 +29,8 @@ _TABLES = (
     "CREATE TABLE IF NOT EXISTS place (record BLOB PRIMARY KEY, slot INTEGER, forgotten INTEGER NOT NULL) WITHOUT ROWID",
 )
 _FIND = "SELECT sealed, forgotten FROM place LEFT JOIN secret USING (slot) WHERE record = ?"
-_PLACE = "INSERT INTO place VALUES (?, ?, 0) ON CONFLICT DO UPDATE SET slot = excluded.slot"
+_TAKE = "INSERT INTO place VALUES (?, ?, 0) ON CONFLICT DO UPDATE SET slot = excluded.slot WHERE slot IS NULL"
+_TAKEN = "SELECT slot, sealed FROM place LEFT JOIN secret USING (slot) WHERE record = ?"
 _SLOT = "SELECT slot FROM place WHERE record = ? AND slot IS NOT NULL"
 _FORGET = "INSERT INTO place VALUES (?, NULL, 1) ON CONFLICT DO UPDATE SET slot = NULL, forgotten = 1"
 _NEXT = "SELECT record, slot, sealed FROM place JOIN secret USING (slot) WHERE record > ? ORDER BY record LIMIT ?"
@@ -64,13 +65,16 @@ class Secrets:
         """Make slots durable, in one commit. A record that has one already keeps it: these come back with what lies in theirs."""
         theirs: dict[bytes, bytes] = {}
         with self._translated(), self._transaction():
-            for record, sealed in rows.items():
-                found = self._connection.execute(_FIND, (record,)).fetchone()
-                if found and found[0] is not None:
-                    theirs[record] = found[0]
-                    continue
-                slot = self._connection.execute("INSERT INTO secret (sealed) VALUES (?)", (_filled(sealed),)).lastrowid
-                self._connection.execute(_PLACE, (record, slot))
+            first = 1 + (self._connection.execute("SELECT max(slot) FROM secret").fetchone()[0] or 0)
+            known = self._connection.total_changes
+            self._connection.executemany(_TAKE, [(record, slot) for slot, record in enumerate(rows, first)])
+            if self._connection.total_changes - known < len(rows):
+                for record in rows:
+                    slot, sealed = self._connection.execute(_TAKEN, (record,)).fetchone()
+                    if slot < first:
+                        theirs[record] = sealed
+            fresh = [(slot, _filled(rows[record])) for slot, record in enumerate(rows, first) if record not in theirs]
+            self._connection.executemany("INSERT INTO secret VALUES (?, ?)", fresh)
         return theirs
 
     def remove(self, records: Sequence[bytes]) -> int:
