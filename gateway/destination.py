@@ -28,7 +28,8 @@ class Auth(msgspec.Struct, frozen=True, kw_only=True):
 
     ``basic``: username, password (Kafka: SASL/PLAIN; e-mail: SMTP AUTH). ``bearer``: password is the token. ``oauth2``: RFC 6749 §4.4 at
     ``token_url`` with client_id, password and scope. ``mtls``: ``certificate`` is a PEM file of the chain, ``password`` the PEM of the key;
-    ``authority`` is a PEM file to trust instead of the public ones, with any kind.
+    ``authority`` is a PEM file of a private authority, with any kind: brokers and mail servers trust it instead of the public ones, webhooks beside
+    them. For a webhook both may be PEM text itself.
     """
 
     kind: str = "none"

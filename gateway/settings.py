@@ -139,7 +139,7 @@ class Auth(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     client_id: Annotated[str, _knob("oauth2: who we are.")] = ""
     scope: Annotated[str, _knob("oauth2: what for.")] = ""
     certificate: Annotated[str, _knob("mtls: PEM file of our certificate chain.")] = ""
-    authority: Annotated[str, _knob("PEM file of the authority to trust instead of the public ones.")] = ""
+    authority: Annotated[str, _knob("PEM file of a private authority; a webhook trusts it beside the public ones, all else alone.")] = ""
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -11,7 +11,9 @@ import pytest
 
 from connectors.registry import CARDS
 from gateway import configure, diagnosis, settings
+from gateway.destination import Message
 from gateway.destinations import sign
+from gateway.destinations.webhook import envelope
 from gateway.model.mac import Mac
 from gateway.model.secret import Secret
 
@@ -25,6 +27,8 @@ PAGES = sorted(
     ]
 )
 SECRET = "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="
+# Its public half stands in the guide: the key pair of a known answer, made public by others.
+_PRIVATE = "whsk_6Xb/dCcHpPea21PS1N9VY/NZW723CEc77N4rJCubMbfVKIDij2HKpMKkioLlX0dRqSKJp4AJ6p9lMicMFs6Kvg=="
 _FENCE = re.compile(r"^( *)```(\w+)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 
 
@@ -81,6 +85,37 @@ def test_the_receiver_in_the_readme_believes_the_gateway_and_nobody_else(
     assert world["receive"](headers, body) == 204
     assert capsys.readouterr().out.count("order.paid ord_1 1") == 1
     assert world["receive"](headers, body.replace(b"paid", b"sent")) == 400
+
+
+@pytest.mark.parametrize("kind", ["v1", "v1a"])
+def test_the_receiver_in_the_guide_takes_both_signatures_and_batches(
+    kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Signed with a secret or with a key pair alone; an event that came in a batch and comes again alone is known."""
+    text = (ROOT / "docs/guides/webhooks.md").read_text(encoding="utf-8")
+    source = next(found for _, language, found in _FENCE.findall(text) if language == "python")
+    world: dict[str, Any] = {}
+    exec(compile(source, "webhooks.md", "exec"), world)
+    macs = [Mac(sign.key_of(Secret(SECRET)))] if kind == "v1" else [Mac(bytes(32))]
+    pair = sign.private_key_of(Secret(_PRIVATE))
+    now = int(time.time())
+
+    def receive(name: str, body: bytes, *, at: int = now, sent: bytes | None = None) -> int:
+        signature = sign.signature(macs, name, at, body, [pair] if kind == "v1a" else [])
+        headers = {"webhook-id": name, "webhook-timestamp": str(at), "webhook-signature": signature}
+        answer: int = world["receive"](headers, body if sent is None else sent)
+        return answer
+
+    events = [
+        Message(id=f"evt_{number}", type="order.paid", subject="ord_1", at=number,
+                body=f'{{"id":"evt_{number}","type":"order.paid","subject":"ord_1","sequence":{number}}}'.encode())
+        for number in (1, 2)
+    ]  # fmt: skip
+    assert receive(*envelope(events)) == 204
+    assert receive("evt_2", events[1].body) == 204
+    assert capsys.readouterr().out.split("\n") == ["order.paid ord_1 1", "order.paid ord_1 2", ""]
+    assert receive("evt_3", events[0].body, sent=events[1].body) == 400
+    assert receive("evt_1", events[0].body, at=now - 301) == 400
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

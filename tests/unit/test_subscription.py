@@ -3,7 +3,9 @@
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
+from joserfc.jwk import ECKey
 
 from gateway import settings, subscription
 from gateway.destination import Endpoint, Kind
@@ -201,6 +203,8 @@ def test_a_recipient_may_lie_in_a_file(tmp_path: Path) -> None:
     grants = {"contact": "seal", "recipient": f"file:{jwk}"}
     with pytest.raises(ConfigError, match=r"grants\.recipient"):
         endpoint(**HOOK, grants=grants)
+    jwk.write_bytes(msgspec.json.encode(ECKey.generate_key("P-256").as_dict(private=False)))
+    assert endpoint(**HOOK, grants=grants).recipient == jwk.read_text()
 
 
 def test_a_partner_cannot_refer_to_what_is_ours() -> None:
