@@ -126,6 +126,8 @@ class _Pool(threading.local):
 
 
 _pool = _Pool()
+# The digit that holds the two bits of the variant, by a random one.
+_VARIANT = {digit: "89ab"[int(digit, 16) % 4] for digit in "0123456789abcdef"}
 # Two processes with the same bytes would use one nonce twice. The thread that forks is the child's only one.
 os.register_at_fork(after_in_child=_pool.empty)
 
@@ -137,7 +139,9 @@ def random_bytes(count: int) -> bytes:
 
 def new_id(prefix: str, now: int) -> str:
     """A fresh ``prefix_`` + UUIDv7 in 32 hex digits; sorts by ``now`` to the millisecond. RFC 9562 §5.7."""
-    return _uuid7(prefix, now, random_bytes(10))
+    # As ``_uuid7``, of hex digits instead of numbers of 128 bits: half the price, for what is made for every request and every attempt.
+    digits = _pool.take(10).hex()
+    return f"{prefix}_{now // 1000:012x}7{digits[:3]}{_VARIANT[digits[3]]}{digits[4:19]}"
 
 
 def derived_id(prefix: str, now: int, *seed: str | bytes) -> str:
