@@ -64,6 +64,10 @@ class Vault(Protocol):
         Returns how many there were. A record that is sealed again afterwards gets a new secret."""
         ...
 
+    def renew(self, most: int = 1000) -> int:
+        """Seal all records' secrets with the current key, ``most`` at a time. Returns how many were sealed with an older one."""
+        ...
+
     def current(self, token: str) -> bool:
         """Whether a sealed text (or, by its first bytes, nothing else) was sealed with the key that its class is sealed with now."""
         ...

@@ -1,16 +1,13 @@
 """The command that forgets a customer."""
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Annotated
 
 from cyclopts import Parameter
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.prompt import Confirm
 
 from gateway.commands.ground import actor, on_ground
-from gateway.commands.terminal import DONE, FAULTS, Config, Json, err, out, show
+from gateway.commands.terminal import DONE, FAULTS, Config, Json, err, out, progress, show
 from gateway.errors import ConfigError
 from gateway.pipeline.erase import Eraser, Forgotten
 from gateway.pipeline.project import Reader
@@ -79,18 +76,3 @@ def _confirm(found: Forgotten) -> None:
         raise ConfigError("nobody is there to confirm it", remedy="add --yes")
     if not Confirm.ask("forget all of it? It cannot be undone", console=out, default=False):
         raise ConfigError("nothing was done")
-
-
-@contextmanager
-def progress() -> Iterator[Callable[[str, int, int], None]]:
-    """A bar for each part of something long, on standard error; nothing where nobody watches."""
-    bars: dict[str, TaskID] = {}
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as shown:
-
-        def tell(what: str, done: int, total: int) -> None:
-            if what not in bars:
-                bars[what] = shown.add_task(what)
-            shown.update(bars[what], completed=done, total=total)
-
-        yield tell
