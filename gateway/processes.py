@@ -90,7 +90,7 @@ def desk_of(ground: Ground, *, parts: Callable[[], list[Part]], tree: units.Unit
     documents, vault, clock = ground.documents, ground.vault, ground.clock
     return Desk(
         clock=clock, records=ground.records, log=ground.log, shelf=documents, vault=vault, limits=ground.limits, meters=ground.meters,
-        accounts=ground.accounts, board=ground.board, trail=ground.trail, figures=Figures(ground.board, clock), parts=parts,
+        accounts=ground.accounts, board=ground.board, trail=ground.trail, book=ground.book, figures=Figures(ground.board, clock), parts=parts,
         clients=Clients(documents=documents, vault=vault, clock=clock, below=tree.below),
         users=Users(documents=documents, vault=vault, clock=clock, below=tree.below), below=tree.below,
     )  # fmt: skip

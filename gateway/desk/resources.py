@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from gateway import access, audit, journal, limiter, snapshot, store
+from gateway.book import Book
 from gateway.clock import Clock
 from gateway.desk.clients import Clients
 from gateway.desk.figures import Figures
@@ -38,6 +39,7 @@ class Desk(msgspec.Struct, kw_only=True):
     accounts: Accounts
     board: snapshot.Board
     trail: audit.Trail
+    book: Book
     clients: Clients
     users: Users
     figures: Figures
