@@ -6,7 +6,7 @@ from typing import Annotated
 from cyclopts import Parameter
 from rich.prompt import Confirm
 
-from gateway.commands.ground import actor, on_ground
+from gateway.commands.ground import actor, alarm_of, on_ground
 from gateway.commands.terminal import DONE, FAULTS, Config, Json, err, out, progress, show
 from gateway.errors import ConfigError
 from gateway.pipeline.erase import Eraser, Forgotten
@@ -60,6 +60,7 @@ async def _eraser(ground: Ground) -> Eraser:
     return Eraser(
         log=ground.log, records=ground.records, vault=ground.vault, clock=ground.clock, router=Router(await ground.book.endpoints()),
         reader=Reader(accounts=ground.accounts, vault=ground.vault, clock=ground.clock), trail=ground.trail,
+        alarm=await alarm_of(ground),
     )  # fmt: skip
 
 

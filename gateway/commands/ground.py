@@ -10,6 +10,9 @@ from typing import TypeVar
 from gateway import app, audit, settings
 from gateway.clock import SystemClock
 from gateway.commands.terminal import tree_of
+from gateway.pipeline.alarm import Alarm
+from gateway.pipeline.operators import Operators
+from gateway.pipeline.route import Router
 from gateway.processes import Ground
 from gateway.vault import Vault
 
@@ -28,6 +31,12 @@ def on_ground(config: Path | None, work: Callable[[Ground], Awaitable[T]]) -> T:
             await ground.close()
 
     return asyncio.run(run())
+
+
+async def alarm_of(ground: Ground) -> Alarm:
+    """Tells operators of altered values, by the endpoints there are now."""
+    router = Router(await ground.book.endpoints())
+    return Alarm(Operators(records=ground.records, router=router, clock=ground.clock), ground.meters)
 
 
 def actor() -> str:

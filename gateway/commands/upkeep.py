@@ -11,7 +11,7 @@ from cyclopts import App
 from gateway import app, sealing, settings, vaults
 from gateway.api.idempotency import SHELF
 from gateway.clock import SECOND, SystemClock, parse
-from gateway.commands.ground import on_ground, trace, trace_alone
+from gateway.commands.ground import alarm_of, on_ground, trace, trace_alone
 from gateway.commands.terminal import DONE, FAULTS, Config, Json, err, out, progress, show, tree_of
 from gateway.desk.users import USERS, Users
 from gateway.errors import ConfigError
@@ -88,7 +88,7 @@ def keys_reseal(*, config: Config = None, json: Json = False) -> int:
     async def work(ground: Ground) -> tuple[Resealed, int]:
         await trace(ground, "reseal", "vault")
         with progress() as tell:
-            done = await _resealer(ground).run(tell)
+            done = await (await _resealer(ground)).run(tell)
         secrets = await asyncio.to_thread(ground.vault.renew)
         users = Users(documents=ground.documents, vault=ground.vault, clock=ground.clock, below=lambda _: frozenset())
         return done, secrets + await users.renew()
@@ -117,7 +117,7 @@ def keys_retire(key: str, *, config: Config = None) -> int:
 
     async def work(ground: Ground) -> None:
         with progress() as tell:
-            needs = (await _resealer(ground).count(tell)).older[key]
+            needs = (await (await _resealer(ground)).count(tell)).older[key]
         for name in (USERS, SHELF):
             needs += sum(_names(one.body, key) for one in await ground.documents.documents(name))
         if needs:
@@ -133,8 +133,8 @@ def keys_retire(key: str, *, config: Config = None) -> int:
     return DONE
 
 
-def _resealer(ground: Ground) -> Resealer:
-    return Resealer(log=ground.log, records=ground.records, vault=ground.vault)
+async def _resealer(ground: Ground) -> Resealer:
+    return Resealer(log=ground.log, records=ground.records, vault=ground.vault, alarm=await alarm_of(ground))
 
 
 def _in_config(tree: settings.Settings) -> set[str]:

@@ -24,10 +24,11 @@ import msgspec
 
 from gateway import audit, journal, store
 from gateway.clock import Clock, derived_id, text
-from gateway.errors import GatewayError, Stale
+from gateway.errors import GatewayError, Stale, Tampered
 from gateway.model.event import SCHEMA
 from gateway.pipeline import skeleton
 from gateway.pipeline.about import About, Search, Tell, about, events
+from gateway.pipeline.alarm import Alarm
 from gateway.pipeline.change import Body
 from gateway.pipeline.project import Reader
 from gateway.pipeline.route import Router
@@ -78,7 +79,9 @@ class Eraser:
         router: Router,
         reader: Reader,
         trail: audit.Trail,
+        alarm: Alarm | None = None,
     ) -> None:
+        self._alarm = alarm
         self._trail = trail
         self._journal = log
         self._store = records
@@ -252,18 +255,20 @@ class Eraser:
     async def _erased(self, name: str) -> int:
         for _ in range(_TRIES):
             found = await self._journal.find(name)
-            if found is None or self._is_erased(found):
+            if found is None or await self._is_erased(found):
                 return 0
             marker = self._vault.seal(journal.ERASED, name.encode())
             if await self._journal.replace([(name, found.payload, marker)]):
                 return 1
         raise Busy("an entry kept changing", place=name, remedy="try again")
 
-    def _is_erased(self, entry: journal.Entry) -> bool:
+    async def _is_erased(self, entry: journal.Entry) -> bool:
         try:
             return self._vault.open(entry.payload, entry.id.encode()) == journal.ERASED
-        except GatewayError:
+        except GatewayError as error:
             # What cannot be opened any more is overwritten all the same.
+            if isinstance(error, Tampered) and self._alarm is not None:
+                await self._alarm.altered(error, stage="erase", where=entry.id)
             return False
 
 

@@ -167,6 +167,15 @@ class VaultContract:
         assert vault.seal_text("new", CONTEXT, Sensitivity.CONTACT) == token
         assert token.startswith(new)
 
+    def test_process_that_only_seals_follows_when_it_looks(self, vault: Vault, place: Path) -> None:
+        """A door opens nothing and would meet no new key; looking again and again changes nothing."""
+        new = self.rotate(place)
+        assert not vault.seal_text("x", CONTEXT, Sensitivity.CONTACT).startswith(new)
+        vault.refresh()
+        vault.refresh()
+        assert vault.seal_text("x", CONTEXT, Sensitivity.CONTACT).startswith(new)
+        assert vault.current_payload(self.open(place).seal(b"x", b"ent_1"))
+
     def test_what_a_new_key_sealed_is_current_for_an_older_process_too(self, vault: Vault, place: Path) -> None:
         """Otherwise it would seal it back with the old key."""
         self.rotate(place)

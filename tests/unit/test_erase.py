@@ -181,6 +181,53 @@ def test_nothing_of_the_values_is_in_any_file_afterwards(tmp_path: Path) -> None
     told(tmp_path, story)
 
 
+def test_what_endpoints_answered_goes_too(tmp_path: Path) -> None:
+    """An answer may echo what was sent; it lies under a key that nobody destroys. The attempt itself stays."""
+
+    async def story(desk: Desk) -> None:
+        records, vault = desk.ground.records, desk.ground.vault
+        await desk.say("members", person("C1", 1))
+        now = desk.ground.clock.now()
+        (one,) = await records.claim(now=now, lease=now + 9_000_000, claim="c", limit=1, retries=False)
+        attempt = store.Attempt(
+            id="att_1", delivery=one.delivery.id, endpoint="crm", event=one.event.id, at=now, took=1, status=500, error=None,
+            response=vault.seal(f"no room for {MARKED[0]}".encode(), b"att_1"),
+        )  # fmt: skip
+        state = store.DeliveryState.DEAD
+        await records.finish(
+            [store.Result(delivery=one.delivery.id, claim="c", state=state, due=now, tries=1, attempt=attempt)]
+        )
+        done = await forget(desk, one.event.subject)
+        assert done.answers == 1
+        (kept,) = await records.attempts(one.delivery.id)
+        assert (kept.status, kept.response) == (500, b"")
+
+    told(tmp_path, story)
+
+
+def test_an_altered_entry_is_told_and_erased_all_the_same(tmp_path: Path) -> None:
+    """Somebody changed it; what can still be done about it is done."""
+
+    class Heard:
+        def __init__(self) -> None:
+            self.places: list[str] = []
+
+        async def altered(self, _error: object, *, stage: str, where: str) -> None:
+            self.places.append(f"{stage} {where}")
+
+    async def story(desk: Desk) -> None:
+        await desk.say("members", person("C1", 1))
+        (entry,) = await entries(desk)
+        await desk.ground.log.replace([(entry.id, entry.payload, entry.payload[:-1] + b"x")])
+        (row,) = await desk.ground.records.rows("customer", limit=9)
+        heard = Heard()
+        await eraser(desk.ground, alarm=heard).erase(row.id, actor="cli:wang", reason="")
+        assert heard.places == [f"erase {entry.id}"]
+        assert await payloads(desk) == [journal.ERASED]
+
+    told(tmp_path, story)
+
+
 def test_those_who_became_one_are_forgotten_together(tmp_path: Path) -> None:
     """By any of their ids; both sides of the merge, and what it kept to be undone by."""
 

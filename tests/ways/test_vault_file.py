@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from gateway import vaults
-from gateway.errors import ConfigError, Tampered
+from gateway.errors import ConfigError, Erased, KeyMissing, Tampered
 from gateway.model.values import Sensitivity
 from gateway.vault import Vault
 from gateway.vaults import file
@@ -211,3 +211,25 @@ def test_suite_of_a_class_that_is_not_sealed_is_refused(tmp_path: Path, classes:
         with pytest.raises(ConfigError) as caught:
             use(vaults.Way(path=tmp_path / "keys.json", classes=classes))
         assert caught.value.place == f"vault.classes.{next(iter(classes))}"
+
+
+def test_retired_key_is_gone_and_the_current_one_stays(tmp_path: Path) -> None:
+    """What it sealed names it as missing; a text whose record was forgotten still says so; a key that is current, or is not there, is refused."""
+    way = vaults.Way(path=tmp_path / "keys.json")
+    vault = vaults.open_vault(way)
+    tokens = {name: vault.seal_text("张三", f"{name}/name", Sensitivity.IDENTITY) for name in ("cus_1", "cus_2")}
+    vault.keep()
+    vault.forget(["cus_2"])
+    vaults.rotate(way)
+    with pytest.raises(ConfigError, match="sealed with now"):
+        vaults.retire(way, "k2")
+    with pytest.raises(ConfigError, match="there is no key k9"):
+        vaults.retire(way, "k9")
+    vaults.open_vault(way).renew()
+    vaults.retire(way, "k1")
+    after = vaults.open_vault(way)
+    with pytest.raises(KeyMissing):
+        after.open_text(tokens["cus_1"], "cus_1/name")
+    with pytest.raises(Erased):
+        after.open_text(tokens["cus_2"], "cus_2/name")
+    assert [one.id for one in vaults.listing(way)] == ["k2"]
