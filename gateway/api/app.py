@@ -12,15 +12,31 @@ from litestar.openapi.spec import Components, OAuthFlow, OAuthFlows, SecuritySch
 from litestar.types import ControllerRouterHandler
 
 from gateway import VERSION, access
-from gateway.api import callers, customers, oauth, orders
+from gateway.api import (
+    appointments,
+    callers,
+    customers,
+    interactions,
+    oauth,
+    orders,
+    organisation,
+    relationships,
+    stock,
+)
 from gateway.api.idempotency import Idempotent
 from gateway.desk.people import People
 from gateway.desk.reading import Reading
 from gateway.desk.resources import Desk
 
 RESOURCES = (
-    customers.customers, customers.customer, customers.identities, customers.timeline, customers.lookup, orders.orders, orders.order,
-)  # fmt: skip
+    *customers.ROUTES,
+    *orders.ROUTES,
+    *appointments.ROUTES,
+    *interactions.ROUTES,
+    *relationships.ROUTES,
+    *organisation.ROUTES,
+    *stock.ROUTES,
+)
 """Every handler under ``/api/v1``."""
 
 

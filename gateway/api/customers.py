@@ -147,3 +147,7 @@ def _known(asked: Asked) -> tuple[str, str, str]:
             remedy='{"phone": "+86138…"}',
         )
     return said[0]
+
+
+ROUTES = (customers, customer, identities, timeline, lookup)
+"""Every handler of this resource."""

@@ -27,7 +27,7 @@ class Sought(msgspec.Struct, frozen=True, kw_only=True):
     account: str | None = None
     unit: str | None = None
     updated_since: int | None = None
-    fields: Mapping[str, str] = {}
+    fields: Mapping[str, str | bool] = {}
 
 
 class Cut(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,7 +69,15 @@ class Reading:
         return found if found and found.kind == kind and viewer.sees(found.unit) else None
 
     async def page(self, viewer: access.Viewer, kind: str, sought: Sought, *, after: str, limit: int) -> Cut:
-        """Records by id, that is, by when they were first seen. Writing while somebody pages neither repeats nor skips one."""
+        """Records by id, that is, by when they were first seen. Writing while somebody pages neither repeats nor skips one.
+
+        One that is named by its account and ``external_id`` is found at once.
+        """
+        number = sought.fields.get("external_id")
+        if sought.account is not None and isinstance(number, str):
+            row = await self.by_number(viewer, kind, sought.account, number)
+            meant = row is not None and self._meant(row, sought) and sought.customer in (None, row.customer)
+            return Cut(items=[self.shown(row, viewer)] if row and meant else [], next=None)
         items: list[dict[str, Any]] = []
         walked = 0
         while walked < _MOST:

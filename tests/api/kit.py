@@ -9,15 +9,19 @@ from typing import Any
 import httpx
 import msgspec
 
-from gateway import access, app, book, inner, settings
+from gateway import access, app, book, inner, settings, store
+from gateway.clock import new_id
 from gateway.connector import Request
 from gateway.desk.clients import Made
 from gateway.desk.resources import Desk, Part
 from gateway.model.lane import Lane
+from gateway.model.record import Record
 from gateway.pipeline.project import Projector, Reader
 from gateway.pipeline.receive import Gate, RejectLog
 from gateway.pipeline.route import Router
+from gateway.pipeline.world import PREFIXES, record_key
 from gateway.processes import Ground, desk_of, receiver_of
+from gateway.vault import body
 
 ALL = tuple(access.SCOPES)
 CLEAR = {one.value: access.Lent(how="clear", reason="a test") for one in access.LEAST}
@@ -52,6 +56,22 @@ class House:
         assert reply.status == 202, reply.body
         while await self._projector.step(Lane.LIVE, 0):
             pass
+
+    async def keep(self, kind: str, record: Record, *, account: str = "his", **fields: Any) -> str:
+        """A record, written as the projector would have; its id."""
+        now = self.ground.clock.now()
+        name = new_id(PREFIXES[kind], now)
+        key = record_key(self.ground.vault, kind, account, getattr(record, "external_id", name))
+        row = store.Row(
+            **{
+                "id": name, "kind": kind, "key": key, "account": account, "customer": None, "unit": None, "at": now, "version": None,
+                "sequence": 1, "created": now, "updated": now, "body": msgspec.json.encode(body(record, name, self.ground.vault)),
+                **fields,
+            }
+        )  # fmt: skip
+        self.ground.vault.keep()
+        await self.ground.records.apply(store.Batch(rows=[row]))
+        return name
 
     async def make(self, name: str = "erp", **fields: Any) -> Made:
         """A client; every scope and a wide pace unless said otherwise."""
