@@ -366,7 +366,10 @@ def shown(value: Any) -> Any:
         return [shown(part) for part in value]
     if isinstance(value, Path):
         return str(value)
-    return value
+    # A number of a kind of our own is no JSON number to the encoder.
+    if isinstance(value, Duration):
+        return float(value)
+    return int(value) if isinstance(value, Size) else value
 
 
 def path_of(url: str, default: Path) -> Path:

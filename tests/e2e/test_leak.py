@@ -410,7 +410,7 @@ def test_listings_of_the_command_line_are_clean(used: Used) -> None:
     said = {}
     for words in (
         "dead list", "dead list --state dropped", "rejects list", "matches list", "clients list", "endpoints list", "deliveries list",
-        "deliveries list --state dead", "audit list", "config show", "doctor", "connectors", "keys list",
+        "deliveries list --state dead", "audit list", "config show", "doctor", "keys list",
     ):  # fmt: skip
         json_flag = () if words in ("config show", "doctor") else ("--json",)
         code, said[words] = used.gateway.command(*words.split(), *json_flag)

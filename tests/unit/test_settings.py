@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from gateway import book, settings
@@ -213,6 +214,7 @@ def test_what_is_shown_holds_no_secret(tmp_path: Path) -> None:
     assert shown["endpoints"]["crm"]["url"] == "https://crm.example"
     assert shown["gateway"]["data_dir"] == "data"
     assert "marked" not in f"{shown} {found} {found!r}"
+    assert b'"max_body":8388608' in msgspec.json.encode(shown), "`gateway config show` can print it"
     assert found.endpoints["crm"].secret == Secret("whsec_marked")
 
 
