@@ -286,8 +286,11 @@ class Book:
         await self._take_over(older)
         made = {}
         for entry in await self.entries():
-            if entry.settings.kind == "webhook" and not (entry.endpoint.secrets or entry.endpoint.keys):
-                made[entry.endpoint.name] = (await self.rotate(entry.endpoint.name, overlap=0.0)).text
+            end, given = entry.endpoint, self._given[entry.endpoint.name].secrets
+            # A ``previous_secret`` alone is on its way out: there has to be one to go on with.
+            signed = entry.settings.secret is not None or len(end.secrets) > len(given) or bool(end.keys)
+            if end.kind is Kind.WEBHOOK and not signed:
+                made[end.name] = (await self.rotate(end.name, overlap=0.0)).text
         for end in await self.endpoints():
             self._need_open(end)
         return made

@@ -193,6 +193,27 @@ def test_a_key_of_the_config_is_rotated_there(tmp_path: Path) -> None:
     on(Desk(tmp_path, crm=one(secret=GIVEN, private_key=sign.private_of(b"k" * 32))), work)
 
 
+def test_a_secret_that_leaves_the_config_is_followed_by_one_made_here(tmp_path: Path) -> None:
+    """As `previous_secret` it still signs, after the new one."""
+
+    async def work(desk: Desk) -> None:
+        made = (await desk.prepare())["crm"]
+        assert await desk.secrets("crm") == [made, GIVEN]
+
+    on(Desk(tmp_path, crm=one(previous_secret=GIVEN)), work)
+
+
+def test_an_endpoint_that_signs_with_a_key_alone_needs_no_secret(tmp_path: Path) -> None:
+    """Nothing that has to be kept by two."""
+
+    async def work(desk: Desk) -> None:
+        assert await desk.prepare() == {}
+        (end,) = await desk.book.endpoints()
+        assert (end.secrets, len(end.keys)) == ((), 1)
+
+    on(Desk(tmp_path, crm=one(private_key=sign.private_of(b"k" * 32))), work)
+
+
 # ------------------------------------------------------------------ what was kept in a file before
 def older_file(folder: Path, **secrets: str) -> Path:
     """As the gateway kept them until it had a table for them."""
