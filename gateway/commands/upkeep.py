@@ -67,7 +67,7 @@ def keys_rotate(*, config: Config = None) -> int:
     count = vaults.open_vault(way).renew()
     out.print(f"{key} is current, and {count} records' own secrets are sealed with it")
     out.print(
-        "running processes take it at their next start, or when they first meet it; what older keys sealed still opens"
+        "running processes take it within a second; what older keys sealed still opens, until gateway keys reseal and retire"
     )
     return DONE
 
