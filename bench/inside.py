@@ -13,7 +13,8 @@ from gateway.destination import Endpoint
 from gateway.model.lane import Lane
 from gateway.pipeline.deliver import Deliverer
 from gateway.pipeline.operators import Operators
-from gateway.pipeline.project import Projector, Reader
+from gateway.pipeline.project import Projector
+from gateway.pipeline.read import Reader
 from gateway.pipeline.receive import Gate, Receiver, RejectLog
 from gateway.pipeline.route import Router
 from gateway.processes import Ground

@@ -6,11 +6,11 @@ from typing import Annotated, Any, get_args, get_origin
 
 import msgspec
 
-import mappings
 from gateway import limiter, mapping, settings
 from gateway.connector import Account, Card, Connector, Tools
 from gateway.model.lane import Lane
 from gateway.model.secret import MASK, Secret
+from gateway.pipeline import versions
 from gateway.pipeline.accounts import Opened
 from gateway.sealing import unsealed
 from gateway.vault import Vault
@@ -77,8 +77,7 @@ def rate_of(raw: Mapping[str, Any]) -> limiter.Rate | None:
 
 def load_mapping(own: Path | None, card: Card, stem: str) -> mapping.Program:
     """The mapping from the user's own folder, else the built-in one. MappingError names file, line and field."""
-    folder = own if own is not None and (own / card.name / f"{stem}.yaml").exists() else mappings.FOLDER
-    return mapping.load(folder, card.name, stem, card.calls)
+    return mapping.load(versions.folder_of(own, card.name, stem), card.name, stem, card.calls)
 
 
 Programs = Mapping[tuple[str, str], mapping.Program]

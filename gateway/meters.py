@@ -32,6 +32,12 @@ class Meters:
         self.unknown = Counter(
             "gateway_unknown_values", "Values that no table knows", ["account", "field"], registry=registry
         )
+        self.mapped = Counter(
+            "gateway_mapped",
+            "Entries read by a mapping, by the standing of the version that read (live, canary) and outcome: ok, unknown (a value no table knows), error",
+            ["mapping", "standing", "outcome"],
+            registry=registry,
+        )
         self.superseded = Counter("gateway_superseded", "Versions that came too late", ["account"], registry=registry)
         self.flagged = Counter(
             "gateway_flagged",

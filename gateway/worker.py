@@ -6,7 +6,7 @@ from functools import partial
 
 import structlog
 
-from gateway import destinations
+from gateway import audit, destinations
 from gateway.clock import SECOND, new_id
 from gateway.connector import Can, Inbound
 from gateway.destination import Endpoint
@@ -15,12 +15,17 @@ from gateway.errors import GatewayError, JournalError, StoreError
 from gateway.pipeline.accounts import Opened
 from gateway.pipeline.alarm import Alarm
 from gateway.pipeline.attempt import Ways
+from gateway.pipeline.contrast import Kind
 from gateway.pipeline.deliver import Deliverer
+from gateway.pipeline.ledger import Ledgers
 from gateway.pipeline.operators import Operators
-from gateway.pipeline.project import Projector, Reader
+from gateway.pipeline.project import Projector
 from gateway.pipeline.pull import Errands, Pulls
+from gateway.pipeline.read import Reader
 from gateway.pipeline.receive import Gate, RejectLog
+from gateway.pipeline.rollout import ACTOR, Broken, Rollout
 from gateway.pipeline.route import Router
+from gateway.pipeline.versions import Versions
 from gateway.processes import Ground, crewed, follow_keys, receiver_of
 
 _log = structlog.get_logger()
@@ -34,6 +39,17 @@ def ways_of(ground: Ground, operators: Operators) -> Ways:
         open_destination=opened, vault=ground.vault, clock=ground.clock, meters=ground.meters, limits=ground.limits,
         breakers=ground.breakers, operators=operators,
     )  # fmt: skip
+
+
+def rollout_of(ground: Ground) -> Rollout:
+    """By which version each entry is read."""
+    return Rollout(
+        accounts=ground.accounts,
+        versions=Versions(ground.documents, ground.clock),
+        ledgers=Ledgers(ground.documents, ground.vault, ground.clock),
+        clock=ground.clock,
+        own=ground.tree.gateway.mappings,
+    )
 
 
 class Worker:
@@ -51,8 +67,9 @@ class Worker:
         self._deliverer = Deliverer(
             endpoints=endpoints, records=ground.records, ways=ways_of(ground, operators), claim=claim
         )
+        self._rollout = rollout_of(ground)
         self._projector = Projector(
-            reader=Reader(accounts=ground.accounts, vault=ground.vault, clock=ground.clock),
+            reader=Reader(accounts=ground.accounts, vault=ground.vault, clock=ground.clock, rollout=self._rollout),
             log=ground.log, records=ground.records, vault=ground.vault, clock=ground.clock, meters=ground.meters,
             router=self._router, room=self._deliverer.room, newborn=self._deliverer.offer, claim=claim,
             errands=self._errand_wake.set, lease=self._lease, alarm=Alarm(operators, ground.meters),
@@ -82,7 +99,10 @@ class Worker:
             write=self._receiver.write,
         )
         async with crewed() as crew:
+            # No entry is read before it is known by which mapping.
+            await self._open_mappings()
             _ = crew.start(self._projector.run(self._wake))
+            _ = crew.start(self._following_mappings())
             _ = crew.start(self._deliverer.run())
             _ = crew.start(errands.run(self._errand_wake))
             _ = crew.start(pulls.run())
@@ -122,6 +142,35 @@ class Worker:
         self._deliverer.replace(endpoints)
         self._endpoints = endpoints
         _log.info("worker.endpoints_changed", endpoints=len(endpoints))
+
+    async def _open_mappings(self) -> None:
+        while True:
+            try:
+                return await self._rollout.open()
+            except StoreError as error:
+                _log.error("worker.mappings_failed", detail=error.detail)
+                await self._ground.clock.sleep(1.0)
+
+    async def _following_mappings(self) -> None:
+        """Once a second: versions that were decided on read from now on, canaries that broke are ended, what was counted is kept."""
+        rollout = self._rollout
+        while True:
+            await self._ground.clock.sleep(1.0)
+            try:
+                for one in list(rollout.broken):
+                    await self._end(one)
+                await rollout.follow()
+                await rollout.save()
+            except StoreError as error:
+                _log.error("worker.mappings_failed", detail=error.detail)
+
+    async def _end(self, one: Broken) -> None:
+        ground, about = self._ground, f"{'/'.join(one.line)}/{one.number}"
+        detail: dict[str, str | int] = {"errors": one.tally.of(Kind.NEW_ERROR), "entries": one.tally.entries}
+        act = audit.Act(at=ground.clock.now(), actor=ACTOR, verb="mapping_broke", object=about, detail=detail)
+        await ground.trail.record([act])
+        await self._rollout.end(one)
+        _log.error("mapping.rolled_back", mapping=about, **detail)
 
     async def _serve(self, opened: Opened) -> None:
         """Keep a long connection going; the connector reconnects by itself, this only survives what it cannot mend."""

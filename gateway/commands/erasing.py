@@ -10,7 +10,7 @@ from gateway.commands.ground import actor, alarm_of, on_ground
 from gateway.commands.terminal import DONE, FAULTS, Config, Json, err, out, progress, show
 from gateway.errors import ConfigError
 from gateway.pipeline.erase import Eraser, Forgotten
-from gateway.pipeline.project import Reader
+from gateway.pipeline.read import Reader
 from gateway.pipeline.route import Router
 from gateway.processes import Ground
 

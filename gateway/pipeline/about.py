@@ -8,7 +8,7 @@ import msgspec
 from gateway import journal, store
 from gateway.errors import GatewayError
 from gateway.model.lane import Lane
-from gateway.pipeline.project import Read, Reader
+from gateway.pipeline.read import Read, Reader
 from gateway.pipeline.world import record_key
 from gateway.vault import Vault
 

@@ -30,7 +30,7 @@ from gateway.pipeline import skeleton
 from gateway.pipeline.about import About, Search, Tell, about, events
 from gateway.pipeline.alarm import Alarm
 from gateway.pipeline.change import Body
-from gateway.pipeline.project import Reader
+from gateway.pipeline.read import Reader
 from gateway.pipeline.route import Router
 from gateway.vault import Vault
 

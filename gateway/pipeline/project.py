@@ -6,95 +6,20 @@ from collections.abc import Callable, Sequence
 import msgspec
 import structlog
 
-from gateway import identity, journal, mapping, store
-from gateway.clock import SECOND, Clock, derived_id
+from gateway import identity, journal, store
+from gateway.clock import SECOND, Clock
 from gateway.connector import Fetch
 from gateway.errors import GatewayError, JournalError, Stale, StoreError, Tampered
 from gateway.meters import Meters
 from gateway.model.lane import Lane
 from gateway.model.values import Sensitivity
-from gateway.pipeline.accounts import Accounts, Opened
 from gateway.pipeline.alarm import Alarm
+from gateway.pipeline.read import Read, Reader
 from gateway.pipeline.route import Router
-from gateway.pipeline.world import Cause, World, claims_of, record_key, unsettled
+from gateway.pipeline.world import Cause, World, record_key, unsettled
 from gateway.vault import Vault
 
 _log = structlog.get_logger()
-
-
-class Read(msgspec.Struct, kw_only=True):
-    """An entry that was opened, decoded and mapped; or why it could not be."""
-
-    entry: journal.Entry
-    opened: Opened | None = None
-    stem: str = ""
-    name: str = ""
-    said: Sequence[mapping.Mapped] = ()
-    claims: Sequence[Sequence[identity.Claim]] = ()
-    fetch: Sequence[Fetch] = ()
-    dead: store.DeadLetter | None = None
-    altered: Tampered | None = None
-
-
-class Reader:
-    """Entries in, canonical assertions out. Pure apart from the vault."""
-
-    def __init__(self, *, accounts: Accounts, vault: Vault, clock: Clock) -> None:
-        self._accounts = accounts
-        self._vault = vault
-        self._clock = clock
-
-    def read(self, entry: journal.Entry) -> Read:
-        """Never raises: what cannot be read becomes a dead letter that names the stage and the cause."""
-        stage = "open"
-        try:
-            opened = self._accounts.need(entry.account)
-            payload = self._vault.open(entry.payload, entry.id.encode())
-            if payload == journal.ERASED:
-                return Read(entry=entry)
-            stage = "decode"
-            decoded = opened.connector.decode(entry.topic, payload)
-            stem = decoded.mapping if decoded.mapping is not None else opened.card.topic(entry.topic).mapping
-            if decoded.data is None or not stem:
-                return Read(entry=entry, opened=opened, fetch=decoded.fetch)
-            stage = "map"
-            program = opened.programs[stem]
-            said = program.run(decoded.data, self._context(opened, entry))
-            claims = [claims_of(self._vault, one) for one in said]
-            return Read(
-                entry=entry, opened=opened, stem=stem, name=program.name, said=said, claims=claims, fetch=decoded.fetch
-            )
-        except GatewayError as error:
-            return Read(entry=entry, dead=self.dead(entry, stage, error.code, str(error)), altered=_altered(error))
-        except Exception as error:  # a fault of ours on one payload must not stop the others
-            _log.exception("project.entry_failed", entry=entry.id, stage=stage)
-            return Read(
-                entry=entry,
-                dead=self.dead(entry, stage, f"bug.{type(error).__name__}", "a fault of the gateway; see the log"),
-            )
-
-    def dead(self, entry: journal.Entry, stage: str, cause: str, detail: str) -> store.DeadLetter:
-        """One dead letter per thing said, however often it is said."""
-        return store.DeadLetter(
-            id=derived_id("ded", 0, entry.account, entry.dedupe),
-            entry=entry.id,
-            account=entry.account,
-            topic=entry.topic,
-            stage=stage,
-            cause=cause,
-            detail=detail,
-            at=self._clock.now(),
-        )
-
-    def _context(self, opened: Opened, entry: journal.Entry) -> mapping.Context:
-        account = opened.account
-        return mapping.Context(
-            account=account.name,
-            zone=account.zone,
-            unit=account.unit,
-            received_at=entry.received_at,
-            options=opened.facts,
-        )
 
 
 class Projector:
@@ -272,7 +197,7 @@ class Projector:
                 detail = str(error) if isinstance(error, GatewayError) else "a fault of the gateway; see the log"
                 cause = error.code if isinstance(error, GatewayError) else f"bug.{type(error).__name__}"
                 letter = self._reader.dead(read.entry, "apply", cause, detail)
-                reads[self._at] = Read(entry=read.entry, dead=letter, altered=_altered(error))
+                reads[self._at] = read.failed(letter, error if isinstance(error, Tampered) else None)
 
     def _apply(self, reads: Sequence[Read], found: store.Found) -> "Done":
         world = World(found, self._vault)
@@ -284,6 +209,7 @@ class Projector:
                 done.repeated.append(read)
             elif read.dead is not None:
                 done.dead.append(read.dead)
+                done.failed.append(read)
                 if read.altered is not None:
                     done.altered.append((read.entry.id, read.altered))
             else:
@@ -332,9 +258,7 @@ class Projector:
             if read.opened is None:
                 _log.info("project.erased", entry=read.entry.id)
             meters.projected.labels(read.entry.account, read.entry.topic).inc()
-            for one in read.said:
-                for unknown in one.unknowns:
-                    meters.unknown.labels(read.entry.account, unknown.field).inc()
+            self._reader.tell(read, meters)
         for read in done.repeated:
             meters.known.labels(read.entry.account, "store").inc()
         accounts = {read.entry.id: read.entry.account for read in done.applied}
@@ -342,6 +266,8 @@ class Projector:
             meters.superseded.labels(accounts[late.entry]).inc()
         for account, flag in done.world.flagged if done.world else ():
             meters.flagged.labels(account, flag).inc()
+        for read in done.failed:
+            self._reader.tell(read, meters)
         for letter in done.dead:
             meters.dead.labels(letter.account, letter.cause).inc()
         for event in done.batch.events:
@@ -354,13 +280,10 @@ class Done(msgspec.Struct, kw_only=True):
     applied: list[Read] = []
     repeated: list[Read] = []
     dead: list[store.DeadLetter] = []
+    failed: list[Read] = []
     altered: list[tuple[str, Tampered]] = []
     world: World | None = None
     batch: store.Batch = store.Batch()
-
-
-def _altered(error: Exception) -> Tampered | None:
-    return error if isinstance(error, Tampered) else None
 
 
 def errand(vault: Vault, account: str, fetch: Fetch, *, now: int, entry: str = "") -> store.Errand:

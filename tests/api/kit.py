@@ -16,7 +16,8 @@ from gateway.desk.clients import Made
 from gateway.desk.resources import Desk, Part
 from gateway.model.lane import Lane
 from gateway.model.record import Record
-from gateway.pipeline.project import Projector, Reader
+from gateway.pipeline.project import Projector
+from gateway.pipeline.read import Reader
 from gateway.pipeline.receive import Gate, RejectLog
 from gateway.pipeline.route import Router
 from gateway.pipeline.world import PREFIXES, record_key

@@ -12,7 +12,7 @@ from gateway.errors import Erased, GatewayError, StoreError
 from gateway.model.lane import Lane
 from gateway.pipeline.about import Unknown
 from gateway.pipeline.erase import Eraser, Forgotten
-from gateway.pipeline.project import Reader
+from gateway.pipeline.read import Reader
 from gateway.pipeline.route import Router
 from gateway.processes import Ground
 from gateway.vaults.file import open_vault

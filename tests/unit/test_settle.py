@@ -19,7 +19,8 @@ from gateway.connector import Request
 from gateway.errors import ConfigError, GatewayError
 from gateway.model.lane import Lane
 from gateway.model.secret import Secret
-from gateway.pipeline.project import Projector, Reader
+from gateway.pipeline.project import Projector
+from gateway.pipeline.read import Reader
 from gateway.pipeline.receive import Gate, RejectLog
 from gateway.pipeline.route import Router
 from gateway.pipeline.settle import Settler
