@@ -8,12 +8,11 @@ are asked for, so that no job has to run for it.
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
-from gateway import settings, store
-from gateway.clock import SECOND, Clock, random_bytes
+from gateway import rotation, settings, store
+from gateway.clock import Clock, random_bytes
 from gateway.destination import Endpoint, Kind
 from gateway.destinations import open_destination, sign
 from gateway.destinations.address import Vetter
@@ -25,23 +24,7 @@ from gateway.subscription import Proof, endpoint_of, signs
 from gateway.vault import Vault
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
-_MOST_LIVE = 5
 _TAKEN = ".taken"
-
-
-class Key(msgspec.Struct, frozen=True, kw_only=True):
-    """A ``whsec_`` or ``whsk_`` text, and the instant (microseconds) at which it signs no more; None while it is the newest."""
-
-    text: Secret
-    until: int | None = None
-
-
-class Held(msgspec.Struct, frozen=True, kw_only=True):
-    """What of an endpoint is kept sealed: keys newest first, and the ``auth.password`` of one that was made at run time."""
-
-    secrets: tuple[Key, ...] = ()
-    keys: tuple[Key, ...] = ()
-    password: Secret | None = None
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,7 +71,7 @@ class Book:
         self._vault = vault
         self._clock = clock
         self._tree = tree
-        self._held: dict[str, tuple[bytes, Held]] = {}
+        self._held: dict[str, tuple[bytes, rotation.Held]] = {}
         self._known: dict[str, tuple[object, Endpoint, tuple[str, ...]]] = {}
         self._given: dict[str, Proof] = {}
 
@@ -130,15 +113,15 @@ class Book:
             ),
         )
 
-    def _proof(self, name: str, one: settings.Endpoint, held: Held, now: int) -> Proof:
+    def _proof(self, name: str, one: settings.Endpoint, held: rotation.Held, now: int) -> Proof:
         """What the config gives comes before what is held; a previous secret of the config signs beside either."""
         given = self._given.get(name)
         if given is None:
             # Opened once: the config does not change while we run.
             given = self._given[name] = given_by(one, self._vault) if name in self._tree.endpoints else Proof()
         return Proof(
-            secrets=given.secrets if one.secret else (*_live(held.secrets, now), *given.secrets),
-            keys=given.keys or _live(held.keys, now),
+            secrets=given.secrets if one.secret else (*rotation.live(held.secrets, now), *given.secrets),
+            keys=given.keys or rotation.live(held.keys, now),
             password=given.password or held.password,
         )
 
@@ -151,25 +134,31 @@ class Book:
         return _settings_of(row), row
 
     # ------------------------------------------------------------------ what is held
-    def _open(self, name: str, row: Booked | None) -> Held:
+    def _open(self, name: str, row: Booked | None) -> rotation.Held:
         if row is None or not row.secrets:
-            return Held()
+            return rotation.Held()
         known = self._held.get(name)
         if known is None or known[0] != row.secrets:
             plain = self._vault.open(row.secrets, _context(name))
-            known = self._held[name] = (row.secrets, msgspec.json.decode(plain, type=Held, dec_hook=_read))
+            known = self._held[name] = (row.secrets, rotation.read(plain))
         return known[1]
 
     async def _write(
-        self, name: str, row: Booked | None, held: Held, *, paused: bool | None = None, document: bytes | None = None
+        self,
+        name: str,
+        row: Booked | None,
+        held: rotation.Held,
+        *,
+        paused: bool | None = None,
+        document: bytes | None = None,
     ) -> int:
         before = row.version if row else 0
-        empty = held == Held()
+        empty = held == rotation.Held()
         entry = Booked(
             name=name,
             version=before + 1,
             document=document if document is not None else row.document if row else b"",
-            secrets=b"" if empty else self._vault.seal(msgspec.json.encode(held, enc_hook=_plain), _context(name)),
+            secrets=b"" if empty else self._vault.seal(rotation.written(held), _context(name)),
             paused=paused if paused is not None else row is not None and row.paused,
             updated=self._clock.now(),
         )
@@ -200,9 +189,9 @@ class Book:
         held, now = self._open(name, row), self._clock.now()
         fresh = Secret(sign.private_of(random_bytes(32)) if asymmetric else sign.secret_of(random_bytes(32)))
         if asymmetric:
-            held = msgspec.structs.replace(held, keys=_rotated(name, held.keys, fresh, now, overlap))
+            held = msgspec.structs.replace(held, keys=rotation.turned(held.keys, fresh, now, overlap))
         else:
-            held = msgspec.structs.replace(held, secrets=_rotated(name, held.secrets, fresh, now, overlap))
+            held = msgspec.structs.replace(held, secrets=rotation.turned(held.secrets, fresh, now, overlap))
         version = await self._write(name, row, held)
         return Shown(text=sign.public_of(fresh) if asymmetric else fresh.reveal(), version=version)
 
@@ -216,11 +205,11 @@ class Book:
             )
         if name in self._tree.endpoints:
             raise ConfigError(f"{name!r} is an endpoint of the config")
-        held = _held_of(one, Held())
+        held = rotation.merged(one, rotation.Held())
         made = ""
         if one.kind == "webhook" and not held.secrets:
             made = sign.secret_of(random_bytes(32))
-            held = msgspec.structs.replace(held, secrets=(Key(text=Secret(made)),))
+            held = msgspec.structs.replace(held, secrets=(rotation.Key(text=Secret(made)),))
         document = self._checked(name, one, held)
         row = next((row for row in await self._store.booked() if row.name == name), None)
         if row is not None and row.document:
@@ -235,7 +224,7 @@ class Book:
         Stale when its version is not ``before``. ConfigError for one of the config.
         """
         row = await self._find_made(name)
-        held = _held_of(one, self._open(name, row))
+        held = rotation.merged(one, self._open(name, row))
         document = self._checked(name, one, held)
         return await self._write(
             name, msgspec.structs.replace(row, version=before), held, document=document, paused=row.paused
@@ -252,7 +241,7 @@ class Book:
             raise ConfigError(f"{name!r} is an endpoint of the config", remedy="change it there")
         return row
 
-    def _checked(self, name: str, one: settings.Endpoint, held: Held) -> bytes:
+    def _checked(self, name: str, one: settings.Endpoint, held: rotation.Held) -> bytes:
         """The settings as they are kept: without secrets, and only such as an endpoint can be made of."""
         for field in ("certificate", "authority"):
             if (value := getattr(one.auth, field)) and not value.startswith("-----BEGIN "):
@@ -260,7 +249,9 @@ class Book:
         if one.grants.recipient.startswith("file:"):
             raise ConfigError("is no JWK", place=f"endpoints.{name}.grants.recipient")
         now = self._clock.now()
-        proof = Proof(secrets=_live(held.secrets, now), keys=_live(held.keys, now), password=held.password)
+        proof = Proof(
+            secrets=rotation.live(held.secrets, now), keys=rotation.live(held.keys, now), password=held.password
+        )
         bare = msgspec.structs.replace(
             one,
             secret=None,
@@ -269,7 +260,7 @@ class Book:
             auth=msgspec.structs.replace(one.auth, password=None),
         )
         self._need_open(endpoint_of(name, bare, proof))
-        return msgspec.json.encode(bare, enc_hook=_plain)
+        return rotation.written(bare)
 
     def _need_open(self, end: Endpoint) -> None:
         """What only the way itself can tell, such as a key that does not fit its certificate, is told before anything is kept or started."""
@@ -311,7 +302,7 @@ class Book:
             row = next((one for one in await self._store.booked() if one.name == name), None)
             held = self._open(name, row)
             if not held.secrets:
-                _ = await self._write(name, row, msgspec.structs.replace(held, secrets=(Key(text=text),)))
+                _ = await self._write(name, row, msgspec.structs.replace(held, secrets=(rotation.Key(text=text),)))
         await self._need_taken(sealed)
         _retire(older)
 
@@ -346,23 +337,6 @@ def _context(name: str) -> bytes:
     return f"endpoint/{name}".encode()
 
 
-def _live(keys: tuple[Key, ...], now: int) -> tuple[Secret, ...]:
-    return tuple(one.text for one in keys if one.until is None or one.until > now)
-
-
-def _rotated(name: str, keys: tuple[Key, ...], fresh: Secret, now: int, overlap: float) -> tuple[Key, ...]:
-    until = now + int(overlap * SECOND)
-    old = [msgspec.structs.replace(one, until=min(one.until or until, until)) for one in keys]
-    old = [one for one in old if one.until is not None and one.until > now]
-    if len(old) >= _MOST_LIVE:
-        raise ConfigError(
-            f"{len(old)} secrets sign beside each other already",
-            place=f"endpoints.{name}",
-            remedy="wait until one falls away, or rotate with --overlap 0s",
-        )
-    return (Key(text=fresh), *old)
-
-
 def need_rotatable(name: str, one: settings.Endpoint, *, asymmetric: bool) -> None:
     """ConfigError, with what to do, where ``Book.rotate`` would refuse."""
     place = f"endpoints.{name}"
@@ -378,25 +352,3 @@ def need_rotatable(name: str, one: settings.Endpoint, *, asymmetric: bool) -> No
             place=f"{place}.secret",
             remedy="put the new one there and the old one in previous_secret, until every receiver has the new one",
         )
-
-
-def _held_of(one: settings.Endpoint, held: Held) -> Held:
-    """What is kept after settings with these secrets came in: a secret that is given replaces those that were."""
-    secrets = tuple(Key(text=text) for text in (one.secret, one.previous_secret) if text is not None)
-    keys = (Key(text=one.private_key),) if one.private_key else held.keys
-    password = one.auth.password or (held.password if one.auth.kind != "none" else None)
-    return Held(secrets=secrets or held.secrets, keys=keys, password=password)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Secret):
-        return value.reveal()
-    if isinstance(value, settings.Duration):
-        return float(value)
-    raise NotImplementedError
-
-
-def _read(kind: type, value: Any) -> Any:
-    if kind is Secret:
-        return Secret(value)
-    raise NotImplementedError
