@@ -12,7 +12,7 @@ from gateway.connector import Can, Connector
 from gateway.destination import Endpoint, Kind
 from gateway.destinations import open_destination, sign
 from gateway.destinations.address import Unfit, Vetter
-from gateway.errors import ConfigError, GatewayError, PartnerDenied, PartnerDown, PartnerQuota
+from gateway.errors import ConfigError, GatewayError, PartnerDenied, PartnerDown, PartnerQuota, VaultDown
 from gateway.model.secret import Secret
 from gateway.processes import Ground
 from gateway.subscription import Proof
@@ -95,9 +95,8 @@ async def examine(tree: settings.Settings) -> list[Finding]:
     try:
         ground = app.open_ground(tree)
     except GatewayError as error:
-        return [
-            Finding(part="keys, journal, store and accounts", state="fault", detail=str(error), remedy=error.remedy)
-        ]
+        state = "unreachable" if isinstance(error, VaultDown) else "fault"
+        return [Finding(part="keys, journal, store and accounts", state=state, detail=str(error), remedy=error.remedy)]
     try:
         findings = [Finding(part="keys, journal and store", state="ok", detail=str(tree.gateway.data_dir))]
         findings.append(await _worker(ground))

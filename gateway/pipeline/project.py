@@ -9,7 +9,7 @@ import structlog
 from gateway import identity, journal, store
 from gateway.clock import SECOND, Clock
 from gateway.connector import Fetch
-from gateway.errors import GatewayError, JournalError, Stale, StoreError, Tampered
+from gateway.errors import GatewayError, JournalError, Stale, StoreError, Tampered, VaultDown
 from gateway.meters import Meters
 from gateway.model.lane import Lane
 from gateway.model.values import Sensitivity
@@ -70,7 +70,7 @@ class Projector:
             wake.clear()
             try:
                 busy = await self.round()
-            except (JournalError, StoreError) as error:
+            except (JournalError, StoreError, VaultDown) as error:
                 _log.error("project.unavailable", code=error.code, detail=error.detail)
                 self._cursors = None
                 await self._clock.sleep(1.0)
@@ -191,6 +191,9 @@ class Projector:
             self._at = 0
             try:
                 return self._apply(reads, found)
+            except (StoreError, VaultDown):
+                # The vault's file or its keys cannot be had: that is nothing an entry could die of.
+                raise
             except Exception as error:  # see the docstring: one payload must not stop the others
                 read = reads[self._at]
                 _log.exception("project.apply_failed", entry=read.entry.id)

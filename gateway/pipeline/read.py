@@ -9,7 +9,7 @@ import structlog
 from gateway import identity, journal, mapping, store
 from gateway.clock import Clock, derived_id
 from gateway.connector import Fetch
-from gateway.errors import Erased, GatewayError, Tampered
+from gateway.errors import Erased, GatewayError, Tampered, VaultDown
 from gateway.meters import Meters
 from gateway.pipeline import contrast
 from gateway.pipeline.accounts import Accounts, Opened
@@ -78,7 +78,7 @@ class Reader:
         self._rollout = rollout
 
     def read(self, entry: journal.Entry) -> Read:
-        """Never raises: what cannot be read becomes a dead letter that names the stage and the cause.
+        """What cannot be read becomes a dead letter that names the stage and the cause. Raises VaultDown only: no entry can be read then.
 
         An entry of a canary is read by the live version first and by the canary beside it; where the canary fails the other's answer stands.
         """
@@ -118,6 +118,9 @@ class Reader:
             read.said = said
             if beside is not None:
                 read.trial = Trial(program.name, contrast.contrast(beside.outcome, read.outcome))
+        except VaultDown:
+            # No fault of the entry: a newer key cannot be had for now.
+            raise
         except GatewayError as error:
             read.altered = error if isinstance(error, Tampered) else None
             read.dead = self.dead(entry, stage, error.code, str(error))

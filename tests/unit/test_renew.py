@@ -9,9 +9,14 @@ import msgspec
 import pytest
 
 from gateway import app, settings, vault, vaults
+from gateway.connector import Request
+from gateway.errors import StoreError, VaultDown
 from gateway.model.customer import Customer
+from gateway.model.lane import Lane
+from gateway.model.secret import Secret
 from gateway.pipeline.renew import Renewal
 from gateway.store import Row
+from tests.servers.keyservice import TOKEN, KeyService, key_service
 from tests.unit.test_settle import Desk, member, order
 
 Suite = Literal["aes", "gm"]
@@ -178,3 +183,49 @@ def _tokens(node: Any) -> list[str]:
     if "$sealed" in node:
         return [node["$sealed"]]
     return [token for one in node.values() for token in _tokens(one)]
+
+
+def test_key_service_that_is_away_holds_the_worker_and_kills_no_entry(tmp_path: Path) -> None:
+    """A worker that meets a key which it cannot have for now goes on when it can; nothing becomes a dead letter."""
+
+    async def story(service: KeyService, tree: settings.Settings) -> None:
+        worker = app.open_ground(tree)
+        desk = Desk(worker)
+        await desk.say("members", member("C1", 1))
+        vaults.rotate(app.keys_of(tree))
+        door = app.open_ground(tree)
+        request = Request(
+            body=msgspec.json.encode({**member("C1", 2), "phone": "13900139000"}),
+            headers={"content-type": "application/json"},
+            peer="127.0.0.1",
+            received_at=door.clock.now(),
+        )
+        assert (await Desk(door)._receiver.accept("members", request)).status == 202
+        service.answer = lambda _: (503, b"")
+        with pytest.raises(VaultDown):
+            await desk._projector.step(Lane.LIVE, 0)
+        service.answer = None
+        assert await desk._projector.step(Lane.LIVE, 0) == 1
+        assert await worker.records.dead_letters() == []
+        (row,) = await worker.records.rows("customer", limit=9)
+        assert len(msgspec.json.decode(row.body)["contacts"]) == 2
+        await door.close()
+        await worker.close()
+
+    with key_service() as service:
+        keys = settings.Vault(url=service.url, token=Secret(TOKEN))
+        asyncio.run(story(service, msgspec.structs.replace(tree_in(tmp_path, "aes"), vault=keys)))
+
+
+def test_secrets_file_that_cannot_be_used_kills_no_entry(tmp_path: Path) -> None:
+    """The batch is put off, with the error that says what to do."""
+
+    async def story(desk: Desk) -> None:
+        (tmp_path / "secrets.db").write_bytes(b"no database, whatever its name says" * 100)
+        with pytest.raises(StoreError, match="secrets cannot be used"):
+            await desk.say("members", member("C1", 1))
+        (tmp_path / "secrets.db").unlink()
+        assert await desk._projector.step(Lane.LIVE, 0) == 1
+        assert await desk.ground.records.dead_letters() == []
+
+    told(tmp_path, "aes", story)
