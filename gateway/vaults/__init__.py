@@ -81,15 +81,20 @@ def _keeping(way: Way) -> KeyFile:
 
 
 def _wrapper(way: Way) -> Wrapper | None:
+    # A gateway whose keys lie in a file neither has the module's library nor pays for the client of a key service.
+    module: Any
     match way.url.partition(":")[0]:
         case "" | "file":
             return None
         case "pkcs11":
-            return _late("pkcs11").wrapper(way.url, _open_token(way))  # type: ignore[no-any-return]
+            module = importlib.import_module("gateway.vaults.pkcs11")
+            found: Wrapper = module.wrapper(way.url, _open_token(way))
         case "kms+https" | "kms+http":
-            return _late("kms").wrapper(way.url, _open_token(way), authority=way.authority)  # type: ignore[no-any-return]
+            module = importlib.import_module("gateway.vaults.kms")
+            found = module.wrapper(way.url, _open_token(way), authority=way.authority)
         case scheme:
             raise ConfigError(f"{scheme} is not a way of keeping keys", place="vault.url", remedy=_FORMS)
+    return found
 
 
 def _open_token(way: Way) -> Secret | None:
@@ -98,8 +103,3 @@ def _open_token(way: Way) -> Secret | None:
             "what opens the vault cannot be sealed by it", place="vault.token", remedy='"env:NAME" or "file:/path"'
         )
     return way.token
-
-
-def _late(name: str) -> Any:
-    # A gateway whose keys lie in a file neither has the module's library nor pays for the client of a key service.
-    return importlib.import_module(f"gateway.vaults.{name}")
