@@ -189,6 +189,20 @@ class Health(Kept, frozen=True, kw_only=True):
     cause: str | None = None
 
 
+class Reach(Kept, frozen=True, kw_only=True):
+    """How far the feed goes: the number of the newest event ever written, and the highest of those that were forgotten; 0 for none."""
+
+    newest: int
+    forgotten: int
+
+
+class Served(Kept, frozen=True, kw_only=True):
+    """What somebody who polls was handed, in line. ``page`` is what acknowledging names; empty when there is nothing."""
+
+    page: str
+    items: Sequence[Claimed]
+
+
 class Span(Kept, frozen=True, kw_only=True):
     """Which events somebody means: all conditions that are set. ``since`` ≤ instant < ``until``; ``types`` are whole names."""
 
@@ -380,6 +394,20 @@ class Store(Protocol):
         """Disabled endpoints and why."""
         ...
 
+    # ------------------------------------------------------------------ being polled
+    async def serve(self, endpoint: str, *, page: str, limit: int, until: int) -> Served:
+        """The first open deliveries of an endpoint that is polled, at most ``limit``, in the order they stand in line, whatever stands behind
+        whom. They stay open, marked with a page that is named after ``page``, and nobody claims them before ``until``.
+
+        What was served and not acknowledged comes again first, under the page it had: two who poll one endpoint get the same, and either's
+        acknowledgment counts.
+        """
+        ...
+
+    async def acknowledge(self, endpoint: str, page: str, *, now: int) -> int:
+        """What was served under ``page`` is done, each with an attempt. Returns how many; 0 the second time."""
+        ...
+
     # ------------------------------------------------------------------ errands and pulls
     async def errands(self, *, now: int, lease: int, limit: int) -> Sequence[Errand]:
         """Due errands; each is not due again until ``lease``."""
@@ -436,6 +464,10 @@ class Store(Protocol):
 
     async def events(self, *, after: int = 0, limit: int = 100, subject: str | None = None) -> Sequence[EventRow]:
         """The feed, by number."""
+        ...
+
+    async def reach(self) -> Reach:
+        """See ``Reach``. Who has read up to below ``forgotten`` has missed something."""
         ...
 
     async def timeline(self, customer: str, *, before: int | None = None, limit: int = 100) -> Sequence[EventRow]:

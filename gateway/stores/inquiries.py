@@ -56,6 +56,16 @@ events = _page(shapes.event, _events.c.number)
 events_of = _page(shapes.event, _events.c.number, _events.c.subject == bindparam("of"))
 events_by_id = Form(sa.select(*shapes.event.columns).where(_events.c.id.in_(bindparam("keys", expanding=True))))
 next_number = Form(sa.select(sa.func.min(_events.c.number)).where(_events.c.number > bindparam("after")))
+FORGOTTEN = "events.forgotten"
+"""The tally of the highest number that was purged."""
+
+_tally_of = sa.select(tables.tallies.c.amount).where(tables.tallies.c.name == word(FORGOTTEN)).scalar_subquery()
+reach = Form(
+    sa.select(
+        sa.func.coalesce(sa.select(sa.func.max(_events.c.number)).scalar_subquery(), sa.literal_column("0")),
+        sa.func.coalesce(_tally_of, sa.literal_column("0")),
+    )
+)
 # All of it stands in the index of times.
 first_between = Form(
     sa.select(sa.func.min(_events.c.number)).where(

@@ -25,6 +25,7 @@ from gateway.store import (
     Merge,
     PullState,
     Result,
+    Served,
     Wants,
 )
 from gateway.stores import (
@@ -34,6 +35,7 @@ from gateway.stores import (
     sqlite_connection,
     sqlite_deliver,
     sqlite_endpoints,
+    sqlite_poll,
     sqlite_project,
     sqlite_purge,
     sqlite_replay,
@@ -125,6 +127,16 @@ class SqliteStore(SqliteDesk):
     async def disabled(self) -> dict[str, str]:
         """See ``Store.disabled``."""
         return dict(await self._reader.run(statements.endpoints.run))
+
+    # ------------------------------------------------------------------ being polled
+    async def serve(self, endpoint: str, *, page: str, limit: int, until: int) -> Served:
+        """See ``Store.serve``."""
+        job = partial(sqlite_poll.serve, endpoint=endpoint, page=page, limit=limit, until=until)
+        return await self._writer.run(job)
+
+    async def acknowledge(self, endpoint: str, page: str, *, now: int) -> int:
+        """See ``Store.acknowledge``."""
+        return await self._writer.run(partial(sqlite_poll.acknowledge, endpoint=endpoint, page=page, now=now))
 
     # ------------------------------------------------------------------ errands and pulls
     async def errands(self, *, now: int, lease: int, limit: int) -> Sequence[Errand]:

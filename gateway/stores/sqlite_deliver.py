@@ -87,6 +87,7 @@ def counts(connection: sqlite3.Connection) -> dict[str, int | None]:
     """The deliveries' part of ``Store.counts``: open ones by their small indexes, the rest from the tallies."""
     figures: dict[str, int | None] = {f"deliveries.{state.value}": 0 for state in DeliveryState}
     figures.update(inquiries.tallies.run(connection))
+    figures.pop(inquiries.FORGOTTEN, None)
     figures.update({f"deliveries.{state}": amount for state, amount in inquiries.open_deliveries.run(connection)})
     dues = [form.run(connection)[0][0] for form in (inquiries.oldest_first, inquiries.oldest_again)]
     figures["oldest_due"] = min((due for due in dues if due is not None), default=None)

@@ -14,6 +14,7 @@ from gateway.store import (
     Edge,
     EventRow,
     Merge,
+    Reach,
     Reject,
     Row,
     Span,
@@ -89,6 +90,11 @@ class SqliteDesk:
         if subject is None:
             return await self._listed(shapes.event, inquiries.events, after=after, most=limit)
         return await self._listed(shapes.event, inquiries.events_of, after=after, most=limit, of=subject)
+
+    async def reach(self) -> Reach:
+        """See ``Store.reach``."""
+        newest, forgotten = (await self._desk.run(inquiries.reach.run))[0]
+        return Reach(newest=max(newest, forgotten), forgotten=forgotten)
 
     async def timeline(self, customer: str, *, before: int | None = None, limit: int = 100) -> Sequence[EventRow]:
         """See ``Store.timeline``."""

@@ -5,7 +5,7 @@ from collections import Counter
 
 import msgspec
 
-from gateway.stores import inquiries
+from gateway.stores import inquiries, statements
 from gateway.stores.forms import Form
 from gateway.stores.sqlite_connection import transaction
 from gateway.stores.sqlite_project import count_up
@@ -36,6 +36,8 @@ def events(connection: sqlite3.Connection, place: Place, *, before: int) -> tupl
         old = inquiries.old_events.run(connection, before=before, from_at=place.at, from_number=place.number, most=STEP)
         kept = {event for (event,) in inquiries.still_open.run(connection, [event for *_, event in old])}
         settled = [event for *_, event in old if event not in kept]
+        forgotten = max((number for _, number, event in old if event not in kept), default=0)
+        statements.note_most.run(connection, [(inquiries.FORGOTTEN, forgotten)] if forgotten else [])
         dropped = inquiries.drop_deliveries.run(connection, settled)
         inquiries.drop_events.run(connection, settled)
         tally = Counter(f"deliveries.{state}" for (state,) in dropped)

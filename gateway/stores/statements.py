@@ -138,6 +138,13 @@ count_up = Form(
     )
 )
 
+_most = insert(tables.tallies).values(name=None, amount=None)
+note_most = Form(
+    _most.on_conflict_do_update(
+        index_elements=["name"], set_={"amount": sa.func.max(tables.tallies.c.amount, _most.excluded.amount)}
+    )
+)
+
 # ---------------------------------------------------------------------- deliveries
 _head, _behind = _deliveries.alias("head"), _deliveries.alias("behind")
 _subjects = given(endpoint=Text, subject=Text)
@@ -239,6 +246,32 @@ half_disabled = Form(
     )
 )
 enable = Form(sa.delete(tables.endpoints).where(tables.endpoints.c.endpoint == bindparam("name")))
+
+# ---------------------------------------------------------------------- being polled
+_line_of = sa.select(_deliveries.c.number, *_columns(shapes.delivery)).where(_mine)
+in_line = Form(_line_of.where(tables.queued(_deliveries)).order_by(_deliveries.c.number).limit(bindparam("most")))
+# Few are leased at a time, and of one that is polled only until they are handed back.
+held_in_line = Form(_line_of.where(tables.undone(_deliveries), _deliveries.c.state == word("leased")))
+mark = Form(
+    sa.update(_deliveries)
+    .where(_among(_deliveries.c.number))
+    .values(
+        claim=bindparam("page"),
+        state=sa.case((_deliveries.c.state == word("leased"), word("due")), else_=_deliveries.c.state),
+        lease=sa.literal_column("0"),
+        due=bindparam("until"),
+    )
+)
+acknowledge = Form(
+    sa.update(_deliveries)
+    .where(
+        tables.queued(_deliveries), _mine, _deliveries.c.number <= bindparam("last"), _deliveries.c.claim == bindparam("page")
+    )
+    .values(
+        state=word("done"), tries=_deliveries.c.tries + sa.literal_column("1"), claim=sa.null(), cause=sa.null()
+    )
+    .returning(_deliveries.c.id, _deliveries.c.event, _deliveries.c.subject)
+)  # fmt: skip
 
 # ---------------------------------------------------------------------- sending again
 by_id = Form(

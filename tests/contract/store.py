@@ -5,12 +5,13 @@ from tests.contract.stores.desk import Desk
 from tests.contract.stores.endpoints import Booking, Stopping
 from tests.contract.stores.errands import Errands
 from tests.contract.stores.keeping import Counting, Opening
+from tests.contract.stores.polling import Polling
 from tests.contract.stores.project import Applying, Looking
 from tests.contract.stores.replay import Meaning, Replaying
 from tests.contract.stores.sealing import Sealing
 
 
 class StoreContract(
-    Looking, Applying, Birth, Claiming, Finishing, Sweeping, Stopping, Booking, Errands, Desk, Meaning, Replaying, Sealing, Counting, Opening
+    Looking, Applying, Birth, Claiming, Finishing, Sweeping, Stopping, Booking, Errands, Desk, Polling, Meaning, Replaying, Sealing, Counting, Opening
 ):  # fmt: skip
     """The promise of ``gateway.store.Store``, on a hand-turned clock: one part for each of its subjects."""
