@@ -55,7 +55,17 @@ def _run_file(folder: Path, file: Path, cards: Mapping[str, Card]) -> Iterator[R
     card = cards.get(connector)
     if card is None:
         raise top.fault(f"no connector is called {connector!r}", mapfile.nearest(connector, cards))
-    program = mapping.load(folder, connector, stem, card.calls)
+    yield from _results(top, mapping.load(folder, connector, stem, card.calls), card, folder)
+
+
+def run_on(program: mapping.Program, folder: Path, card: Card, stem: str) -> list[Result]:
+    """The cases of ``<card>/<stem>`` under ``folder``, by another program than the file's: a version that was stored at run time."""
+    file = folder / card.name / f"{stem}{_SUFFIX}"
+    top = mapfile.read(_text(folder, file), _place(folder, file))
+    return list(_results(top, program, card, folder))
+
+
+def _results(top: Piece, program: mapping.Program, card: Card, folder: Path) -> Iterator[Result]:
     for piece in top.members():
         keys = _case(piece)
         faults = _faults(keys, program, card, folder)
@@ -112,10 +122,15 @@ def _decoded(
 def _opened(keys: dict[str, Piece], card: Card, context: mapping.Context) -> Any:
     more = keys["account"].value() if "account" in keys else {}
     try:
-        options = msgspec.convert({**context.options, **more}, card.options, strict=False, dec_hook=_secret)
+        return offline(card, {**context.options, **more}, context)
     except msgspec.ValidationError as error:
         raise keys.get("account", keys["name"]).fault(f"the account cannot be opened: {error}") from None
-    account = Account(name=context.account, connector=card.name, options=options, unit=context.unit, zone=context.zone)
+
+
+def offline(card: Card, options: Mapping[str, Any], context: mapping.Context) -> Any:
+    """A connector opened on options given as plain data, which reaches nobody. ValidationError when they are not the card's."""
+    typed = msgspec.convert(options, card.options, strict=False, dec_hook=_secret)
+    account = Account(name=context.account, connector=card.name, options=typed, unit=context.unit, zone=context.zone)
     return card.open(account, Tools(clock=clock.TurnedClock(context.received_at), call=_no_network, token=_no_network))
 
 
@@ -206,7 +221,7 @@ def _check_file(folder: Path, file: Path, cards: Mapping[str, Card]) -> MappingE
             _check_cases(top)
             return None
         mapping.load(folder, card.name, file.stem, card.calls)
-        _check_names(top, card)
+        check_names(top, card)
     except MappingError as fault:
         return fault
     cases = file.with_name(file.stem + _SUFFIX)
@@ -221,8 +236,8 @@ def _check_cases(top: Piece) -> None:
             expected.check(keys["expect"])
 
 
-def _check_names(top: Piece, card: Card) -> None:
-    """What only the rest of the house knows: declared namespaces and the account's options."""
+def check_names(top: Piece, card: Card) -> None:
+    """What only the rest of the house knows: declared namespaces and the account's options. MappingError names the place."""
     options = {field.name: field.type for field in msgspec.structs.fields(card.options)}
     for key, piece in _walk(top):
         if key == "namespace" and ".identities[" in piece.field:

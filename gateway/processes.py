@@ -17,9 +17,12 @@ from gateway import audit, breaker, inner, journal, limiter, settings, shelf, st
 from gateway.book import Book
 from gateway.clock import SECOND, Clock
 from gateway.connector import Reply, Request
+from gateway.desk import shadow
 from gateway.desk.clients import Clients
 from gateway.desk.figures import EVERY, Figures
+from gateway.desk.mappings import Mappings
 from gateway.desk.resources import Desk, Part
+from gateway.desk.shadow import Shadows
 from gateway.desk.users import Users
 from gateway.doors.bridge import App
 from gateway.doors.files import FilesDoor, Watched
@@ -30,8 +33,10 @@ from gateway.meters import Meters
 from gateway.model.lane import Lane
 from gateway.pipeline import units
 from gateway.pipeline.accounts import Accounts, Opened
+from gateway.pipeline.ledger import Ledgers
 from gateway.pipeline.partner import Tokens
 from gateway.pipeline.receive import Gate, Receiver, RejectLog
+from gateway.pipeline.versions import Versions
 from gateway.snapshot import STALE, Board
 from gateway.vault import Vault
 
@@ -88,12 +93,30 @@ def desk_of(ground: Ground, *, parts: Callable[[], list[Part]], tree: units.Unit
     is alone."""
     tree = tree or units.Units()
     documents, vault, clock = ground.documents, ground.vault, ground.clock
+    maps = mappings_of(ground)
     return Desk(
         clock=clock, records=ground.records, log=ground.log, shelf=documents, vault=vault, limits=ground.limits, meters=ground.meters,
         accounts=ground.accounts, board=ground.board, trail=ground.trail, book=ground.book, figures=Figures(ground.board, clock), parts=parts,
         clients=Clients(documents=documents, vault=vault, clock=clock, below=tree.below),
         users=Users(documents=documents, vault=vault, clock=clock, below=tree.below), below=tree.below,
+        mappings=maps, shadows=shadows_of(ground, maps),
     )  # fmt: skip
+
+
+def mappings_of(ground: Ground) -> Mappings:
+    """Versions of mappings, and the decisions on them."""
+    return Mappings(
+        accounts=ground.accounts, kept=Versions(ground.documents, ground.clock),
+        ledgers=Ledgers(ground.documents, ground.vault, ground.clock), vault=ground.vault, own=ground.tree.gateway.mappings,
+    )  # fmt: skip
+
+
+def shadows_of(ground: Ground, maps: Mappings) -> Shadows:
+    """Shadow runs over the journal."""
+    source = shadow.Journal(
+        log=ground.log, records=ground.records, accounts=ground.accounts, vault=ground.vault, clock=ground.clock
+    )
+    return Shadows(mappings=maps, source=source, documents=ground.documents)
 
 
 class Crew:
@@ -161,6 +184,7 @@ class Door:
             _ = crew.start(self._minding())
             _ = crew.start(self._sampling())
             if self._index == 0:
+                _ = crew.start(self._desk.shadows.run())
                 await self._open_other_doors(crew)
             serving = crew.start(server.serve())
             await stop.wait()

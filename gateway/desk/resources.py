@@ -10,9 +10,13 @@ from gateway.book import Book
 from gateway.clock import Clock
 from gateway.desk.clients import Clients
 from gateway.desk.figures import Figures
+from gateway.desk.mappings import Mappings
+from gateway.desk.shadow import Shadows
 from gateway.desk.users import Users
 from gateway.meters import Meters
 from gateway.pipeline.accounts import Accounts
+from gateway.pipeline.route import Router
+from gateway.pipeline.settle import Settler
 from gateway.shelf import Shelf
 from gateway.vault import Vault
 
@@ -43,8 +47,20 @@ class Desk(msgspec.Struct, kw_only=True):
     clients: Clients
     users: Users
     figures: Figures
+    mappings: Mappings
+    shadows: Shadows
     parts: Callable[[], list[Part]]
     below: Callable[[str], frozenset[str]]
+
+    async def settler(self) -> Settler:
+        """Acts on what a person decides; whoever subscribes now hears of it."""
+        return Settler(
+            log=self.log, records=self.records, vault=self.vault, clock=self.clock, router=await self.router()
+        )
+
+    async def router(self) -> Router:
+        """Who is sent what, as of now."""
+        return Router(await self.book.endpoints())
 
     def act(self, actor: str, verb: str, about: str, **detail: str | int) -> audit.Act:
         """An act of now, for the trail. ``detail`` holds no personal data."""

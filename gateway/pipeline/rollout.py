@@ -191,5 +191,5 @@ class Rollout:
         """Make durable that a canary was stopped, unless somebody decided otherwise meanwhile."""
         standing = await self._versions.standing(*one.line)
         if standing.canary == one.number:
-            await self._versions.decide(*one.line, lambda now: withdrawn(now, "broke"), by=ACTOR)
+            await self._versions.decide(*one.line, lambda now, _: withdrawn(now, "broke"), by=ACTOR)
         self.broken.remove(one)

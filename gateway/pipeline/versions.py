@@ -236,14 +236,14 @@ class Versions:
         raise Stale("others store versions of this at the same time", place=f"{version.connector}/{version.stem}")
 
     async def decide(
-        self, connector: str, stem: str, change: Callable[[Standing], Standing], *, by: str
+        self, connector: str, stem: str, change: Callable[[Standing, int], Standing], *, by: str
     ) -> tuple[Standing, Standing]:
-        """Change a standing; what it was, and what it is. ConfigError as ``change`` says; Stale when somebody else decided meanwhile."""
+        """Change a standing; ``change`` is handed it and the instant. What it was, and what it is. ConfigError as ``change`` says; Stale when somebody else decided meanwhile."""
         key = f"{connector}/{stem}"
         kept = await self._shelf.document(STANDINGS, key)
         old = _standing.decode(kept.body) if kept else Standing(connector=connector, stem=stem)
         now = self._clock.now()
-        new = msgspec.structs.replace(change(old), by=by, at=now)
+        new = msgspec.structs.replace(change(old, now), by=by, at=now)
         before = kept.version if kept else 0
         document = shelf.Document(shelf=STANDINGS, key=key, version=before + 1, body=_json.encode(new), updated=now)
         await self._shelf.file(document, before=before)

@@ -22,6 +22,7 @@ from gateway.pipeline.receive import Gate, RejectLog
 from gateway.pipeline.route import Router
 from gateway.pipeline.world import PREFIXES, record_key
 from gateway.processes import Ground, desk_of, receiver_of
+from gateway.worker import rollout_of
 from gateway.vault import body
 
 ALL = tuple(access.SCOPES)
@@ -39,9 +40,10 @@ class House:
         router = Router(book.configured(ground.tree, ground.vault))
         gate = Gate(bulk_most=99, live_most=99)
         self._receiver = receiver_of(ground, gate=gate, rejects=RejectLog(), wake=lambda: None)
+        self.rollout = rollout_of(ground)
         self._projector = Projector(
-            reader=Reader(accounts=ground.accounts, vault=ground.vault, clock=ground.clock), log=ground.log, records=ground.records,
-            vault=ground.vault, clock=ground.clock, meters=ground.meters, router=router, room=lambda: 0, newborn=lambda _: None,
+            reader=Reader(accounts=ground.accounts, vault=ground.vault, clock=ground.clock, rollout=self.rollout),
+            log=ground.log, records=ground.records, vault=ground.vault, clock=ground.clock, meters=ground.meters, router=router, room=lambda: 0, newborn=lambda _: None,
             claim="test", errands=lambda: None,
         )  # fmt: skip
 
