@@ -252,6 +252,7 @@ def events_page() -> str:
             " [schemas/event.json](schemas/event.json), those of the records are beside it; what a field is, is in [model.md](model.md).\n",
             text.table(("type", "subject", "when"), rows),
             "`data` holds the record under its kind (`data.order`), the customer it belongs to as `data.customer` with `id`, names, contact points, tags and"
-            " unit, and `changed`. `withheld` names the sensitivity classes of which the endpoint's grants dropped something.\n",
+            " unit, and `changed`. `withheld` names the sensitivity classes of which the endpoint's grants dropped something, `erased` those of which"
+            " something was erased for good; `sealed` is what was sealed for the endpoint's own key ([grants](../guides/grants.md)).\n",
         ]
     )

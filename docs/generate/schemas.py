@@ -88,10 +88,20 @@ def _event() -> _Schema:
         },
         "required": ["changed"],
     }
+    classes = {"enum": sorted(one.value for one in values.Sensitivity if one is not values.Sensitivity.PUBLIC)}
     shape["withheld"] = {
         "type": "array",
-        "items": {"enum": sorted(one.value for one in values.Sensitivity if one is not values.Sensitivity.PUBLIC)},
+        "items": classes,
         "description": "Classes of which this endpoint's grants dropped something.",
+    }
+    shape["erased"] = {
+        "type": "array",
+        "items": classes,
+        "description": "Classes of which something cannot be opened any more by anybody: its record was erased.",
+    }
+    shape["sealed"] = {
+        "type": "string",
+        "description": "A compact JWE to this endpoint's own key: a JSON object of the sealed values by their JSON Pointers (RFC 6901).",
     }
     return _headed(schema)
 

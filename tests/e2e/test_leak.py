@@ -418,9 +418,9 @@ def test_listings_of_the_command_line_are_clean(used: Used) -> None:
     for listed, shown in (("rejects list", "rejects show"), ("deliveries list", "deliveries show")):
         rows = json.loads(said[listed])
         assert rows, listed
-        for row in rows[:3] + rows[-3:]:
+        for row in (rows[0], rows[-1]):
             said[f"{shown} {row['id']}"] = used.gateway.command(*shown.split(), row["id"], "--json")[1]
-    for name in (*used.ends, "echo"):
+    for name in ("seal", "echo"):
         said[f"endpoints show {name}"] = used.gateway.command("endpoints", "show", name, "--json")[1]
     assert json.loads(said["dead list"]), "what could not be mapped is listed"
     assert "the leak test" in said["config show"], "why health data is granted can be looked up"
