@@ -103,3 +103,18 @@ def accepted(client: Client, hashed: bytes, now: int) -> bool:
     """Whether a hashed secret is one of the client's, and still taken."""
     # Both are keyed hashes: comparing them tells nothing about a secret that a guesser could use.
     return any(one.hash == hashed and (one.until is None or now < one.until) for one in client.secrets)
+
+
+def unlendable(client: Client, how: Mapping[Sensitivity, str], now: int) -> list[Sensitivity]:
+    """The classes that ``client`` may not pass on treated as ``how`` says: nobody lends what they do not have, nor what they have for a time only."""
+    return [one for one, treatment in how.items() if not _lends(client.grants.get(one.value), one, treatment, now)]
+
+
+def _lends(lent: Lent | None, sensitivity: Sensitivity, how: str, now: int) -> bool:
+    passing = lent is not None and lent.until is not None
+    return _covers(_how(lent, sensitivity, now), how) and (not passing or _covers(LEAST[sensitivity], how))
+
+
+def _covers(own: str, how: str) -> bool:
+    # A pseudonym is no part of a mask, nor a mask of a pseudonym; whoever seals for a key of theirs reads all.
+    return how == "drop" or own in ("clear", how)

@@ -5,6 +5,7 @@ import binascii
 from typing import Any
 from urllib.parse import parse_qs, unquote_plus
 
+import msgspec
 from litestar import Request, Response, post
 from litestar.di import NamedDependency
 
@@ -14,6 +15,22 @@ from gateway.desk.clients import Clients
 
 _GUESSES = limiter.Rate(1.0, 20.0)
 _MOST = 8192
+
+
+class Token(msgspec.Struct, frozen=True, kw_only=True):
+    """A bearer token, how many seconds it lives, and what it opens."""
+
+    access_token: str
+    token_type: str
+    expires_in: int
+    scope: str
+
+
+class Refusal(msgspec.Struct, frozen=True, kw_only=True):
+    """RFC 6749 §5.2."""
+
+    error: str
+    error_description: str
 
 
 @post("/oauth/token", status_code=200, include_in_schema=False)

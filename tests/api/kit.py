@@ -107,12 +107,8 @@ def told(tmp_path: Path, story: Story, **given: Any) -> None:
         for name, stem in (("members", "customer"), ("orders", "order"))
     }
     accounts["east"] = {**accounts["members"], "unit": "east", "system": "east"}
-    tree = settings.Settings(
-        gateway=settings.Gateway(data_dir=tmp_path),
-        accounts=accounts,
-        endpoints={"crm": settings.Endpoint(url="http://127.0.0.1:9/")},
-        **given,
-    )
+    given.setdefault("endpoints", {"crm": settings.Endpoint(url="http://127.0.0.1:9/")})
+    tree = settings.Settings(gateway=settings.Gateway(data_dir=tmp_path), accounts=accounts, **given)
 
     async def run() -> None:
         ground = app.open_ground(tree)

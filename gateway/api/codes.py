@@ -1,0 +1,49 @@
+"""Every code that a refusal of the partner API may carry: its status, when it comes, and what to do. The documentation page lists them."""
+
+from collections.abc import Mapping
+
+import msgspec
+
+
+class Code(msgspec.Struct, frozen=True, kw_only=True):
+    """``when`` and ``then`` are a sentence each."""
+
+    status: int
+    when: str
+    then: str
+
+
+def _code(status: int, when: str, then: str) -> Code:
+    return Code(status=status, when=when, then=then)
+
+
+CODES: Mapping[str, Code] = {
+    "client.none": _code(401, "No bearer token or API key came with the request.", "Send `authorization: Bearer …`; `POST /oauth/token` gives one."),
+    "client.unknown": _code(401, "The token ran out, was altered, or its client was changed or ended; or no client has this key.", "Ask `POST /oauth/token` for a new token; if that fails too, ask the gateway's operator."),
+    "client.scope": _code(403, "The token lacks the scope that this operation names.", "Ask for a token with that scope, or ask the operator to give it to your client."),
+    "client.overreach": _code(403, "The endpoint would be sent, or is sent, more than your client may see itself, or lies outside of its units.", "Ask for less, or ask the operator to widen the client."),
+    "client.pace": _code(429, "More requests than your client's pace.", "Wait as long as `retry-after` says."),
+    "request.invalid": _code(400, "A parameter or the body is not as described; `errors` or `place` name what.", "Mend it; the same request will be refused again."),
+    "request.cursor": _code(400, "`after` is no cursor of this list.", "Take `next` of the page before, unchanged, with the same conditions."),
+    "request.cursor_gone": _code(410, "What stands behind `after` is kept no longer: going on would pass over it in silence.", "Read what you missed from the lists by `updated_since`, and begin again without `after`."),
+    "request.idempotency_key": _code(422, "The key was used for another request, or is longer than 255 characters (400).", "Use a fresh key for each thing you want done."),
+    "request.under_way": _code(409, "The first request with this idempotency key has not been answered yet.", "Repeat it in a second; it is done once."),
+    "request.if_match": _code(428, "A change came without `if-match`.", "Read the resource and send its `etag`."),
+    "request.changed": _code(412, "Somebody changed it since you read it.", "Read it again and make your change on that."),
+    "request.not_found": _code(404, "There is no such thing, or it lies outside of your client's units.", "Check the id; ids are those that lists answer with."),
+    "request.method_not_allowed": _code(405, "The path does not know this method.", "`allow` names those it knows."),
+    "request.request_entity_too_large": _code(413, "The body is larger than this operation takes.", "Send less at once; bring many records in as an import."),
+    "request.unsupported_media_type": _code(415, "The body is not of a type that this operation reads.", "Send `content-type: application/json`."),
+    "endpoint.invalid": _code(400, "The settings of the endpoint do not fit together; `place` names the field.", "`remedy` says what would fit."),
+    "endpoint.taken": _code(409, "An endpoint of this name is there already.", "Choose another name."),
+    "endpoint.of_config": _code(409, "The endpoint stands in the gateway's config, which the API does not change.", "Ask the operator, or make an endpoint of your own."),
+    "endpoint.silent": _code(409, "The endpoint is paused or disabled: nothing is handed over.", "Resume or enable it."),
+    "endpoint.not_possible": _code(409, "This kind of endpoint cannot be asked for that, or its secret stands in the config.", "`remedy` says what to do."),
+    "store.stale": _code(409, "Somebody else changed the same thing at the same moment.", "Read it again and repeat."),
+    "config.invalid": _code(400, "What was asked for cannot be used.", "`place` and `remedy` say what to change."),
+    "payload.malformed": _code(400, "What was sent cannot be read.", "`place` says where."),
+    "payload.value": _code(400, "One value cannot be read.", "`place` says which."),
+    "store.unavailable": _code(503, "The gateway's store cannot be reached for the moment.", "Send it again as `retry-after` says."),
+    "gateway.fault": _code(500, "A fault of the gateway.", "Tell the operator the `request` id; the log has it."),
+}  # fmt: skip
+"""By code. A test finds every code in the source here, and nothing here that is not in the source."""
