@@ -8,14 +8,27 @@ from litestar.exceptions import HTTPException
 from litestar.response import Redirect
 from litestar.static_files import create_static_files_router
 
-from gateway.console import entrance, frame, live, overview
+from gateway.console import customers, entrance, frame, live, matches, overview
 from gateway.desk.resources import Desk
 from gateway.errors import GatewayError
 
-PAGES = (overview.overview,)
+PAGES = (
+    overview.overview,
+    matches.matches,
+    matches.merge,
+    matches.reject,
+    matches.unmerge,
+    customers.customers,
+    customers.customer,
+    customers.orders,
+    customers.order,
+)
 """Every handler but signing in and the stream."""
 
-LIVE: tuple[tuple[str, frame.Parts], ...] = (("/console", overview.parts),)
+LIVE: tuple[tuple[str, frame.Parts], ...] = (
+    ("/console", overview.parts),
+    ("/console/matches", matches.parts),
+)
 """Regular expressions of paths, and the parts of the page there."""
 
 

@@ -13,6 +13,7 @@ from gateway.desk.figures import Figures
 from gateway.desk.mappings import Mappings
 from gateway.desk.shadow import Shadows
 from gateway.desk.users import Users
+from gateway.desk.watch import Watch
 from gateway.meters import Meters
 from gateway.pipeline.accounts import Accounts
 from gateway.pipeline.route import Router
@@ -47,6 +48,7 @@ class Desk(msgspec.Struct, kw_only=True):
     clients: Clients
     users: Users
     figures: Figures
+    watch: Watch
     mappings: Mappings
     shadows: Shadows
     parts: Callable[[], list[Part]]

@@ -1,0 +1,121 @@
+"""Customers and orders as a role may see them: a list, one customer with identities and timeline, one order with its four axes."""
+
+from typing import Any
+
+from litestar import Request, Response, get
+from litestar.di import NamedDependency
+from litestar.exceptions import NotFoundException
+from litestar.params import FromPath
+
+from gateway import access
+from gateway.console import export, frame
+from gateway.desk.matching import Matching
+from gateway.desk.people import People
+from gateway.desk.reading import Reading, Sought
+from gateway.desk.resources import Desk
+from gateway.errors import PayloadError
+
+_PAGE = 50
+_TIMELINE = 40
+_COLUMNS = {
+    "customer": ("id", "name", "contacts", "tags", "unit", "state", "seen_at"),
+    "order": ("id", "account", "external_id", "lifecycle", "payment", "fulfilment", "aftersale", "customer", "seen_at"),
+}
+
+
+@get("/customers")
+async def customers(request: Request[Any, Any, Any], desk: NamedDependency[Desk]) -> Response[Any]:
+    """Customers, or those who carry what was asked for: a phone, an e-mail, an id."""
+    seat = frame.seat_of(request)
+    reading = Reading(desk.records, desk.vault)
+    asked = seat.query.get("q", "").strip()
+    if asked:
+        items, after = await _search(seat.viewer, desk, reading, asked), None
+    else:
+        cut = await reading.page(seat.viewer, "customer", Sought(), after=seat.query.get("after", ""), limit=_PAGE)
+        items, after = cut.items, cut.next
+    if seat.query.get("format") == "csv":
+        await desk.did(seat.viewer, "export", "customers", rows=len(items))
+        return export.csv("customers", _COLUMNS["customer"], items)
+    return frame.page(
+        request, "customers.html", now=desk.clock.now(), here="customers", items=items, after=after, asked=asked
+    )
+
+
+async def _search(viewer: access.Viewer, desk: Desk, reading: Reading, asked: str) -> list[dict[str, Any]]:
+    people = People(desk.records, desk.vault, reading)
+    if asked.startswith("cus_"):
+        row = await reading.row(viewer, "customer", asked)
+        return [reading.shown(row, viewer)] if row else []
+    try:
+        rows = await people.find(viewer, "email" if "@" in asked else "phone", "", asked)
+    except PayloadError:
+        return []
+    return [reading.shown(row, viewer) for row in rows]
+
+
+@get("/customers/{name:str}")
+async def customer(request: Request[Any, Any, Any], desk: NamedDependency[Desk], name: FromPath[str]) -> Response[Any]:
+    """One customer: who, in which systems, what happened, merges that can be undone."""
+    seat = frame.seat_of(request)
+    reading = Reading(desk.records, desk.vault)
+    row = await reading.row(seat.viewer, "customer", name)
+    if row is None:
+        raise NotFoundException(seat.t("cu_none"))
+    people = People(desk.records, desk.vault, reading)
+    before = seat.query.get("before", "")
+    moments, more = await people.timeline(
+        seat.viewer, row.id, before=int(before) if before.isascii() and before.isdigit() else None, limit=_TIMELINE
+    )
+    owned = await reading.page(seat.viewer, "order", Sought(customer=row.id), after="", limit=_PAGE)
+    return frame.page(
+        request,
+        "customer.html",
+        now=desk.clock.now(),
+        here="customers",
+        one=reading.shown(row, seat.viewer),
+        identities=await reading.identities(seat.viewer, row),
+        moments=moments,
+        more=more,
+        orders=owned.items,
+        merges=[one for one in await Matching(desk).merges(row.id) if one.undone_at is None],
+        asked_for=name,
+        settled=seat.query.get("settled", ""),
+    )
+
+
+@get("/orders")
+async def orders(request: Request[Any, Any, Any], desk: NamedDependency[Desk]) -> Response[Any]:
+    """Orders, narrowed by account and axes."""
+    seat = frame.seat_of(request)
+    reading = Reading(desk.records, desk.vault)
+    axes = ("lifecycle", "payment", "fulfilment", "aftersale")
+    wanted = {axis: seat.query[axis] for axis in axes if seat.query.get(axis)}
+    sought = Sought(account=seat.query.get("account") or None, fields=wanted)
+    cut = await reading.page(seat.viewer, "order", sought, after=seat.query.get("after", ""), limit=_PAGE)
+    if seat.query.get("format") == "csv":
+        await desk.did(seat.viewer, "export", "orders", rows=len(cut.items))
+        return export.csv("orders", _COLUMNS["order"], cut.items)
+    return frame.page(
+        request, "orders.html", now=desk.clock.now(), here="customers", items=cut.items, after=cut.next, wanted=wanted
+    )
+
+
+@get("/orders/{name:str}")
+async def order(request: Request[Any, Any, Any], desk: NamedDependency[Desk], name: FromPath[str]) -> Response[Any]:
+    """One order: money, lines, the four axes, and its history."""
+    seat = frame.seat_of(request)
+    reading = Reading(desk.records, desk.vault)
+    row = await reading.row(seat.viewer, "order", name)
+    if row is None:
+        raise NotFoundException(seat.t("or_none"))
+    told = await desk.records.events(subject=row.id, limit=200)
+    return frame.page(
+        request,
+        "order.html",
+        now=desk.clock.now(),
+        here="customers",
+        one=reading.shown(row, seat.viewer),
+        events=list(reversed(told)),
+        late=await desk.records.superseded(row.id, limit=20),
+    )
