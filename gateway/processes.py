@@ -24,6 +24,7 @@ from gateway.desk.mappings import Mappings
 from gateway.desk.resources import Desk, Part
 from gateway.desk.shadow import Shadows
 from gateway.desk.users import Users
+from gateway.desk.watch import Watch
 from gateway.doors.bridge import App
 from gateway.doors.files import FilesDoor, Watched
 from gateway.doors.http import HttpDoor
@@ -99,7 +100,7 @@ def desk_of(ground: Ground, *, parts: Callable[[], list[Part]], tree: units.Unit
         accounts=ground.accounts, board=ground.board, trail=ground.trail, book=ground.book, figures=Figures(ground.board, clock), parts=parts,
         clients=Clients(documents=documents, vault=vault, clock=clock, below=tree.below),
         users=Users(documents=documents, vault=vault, clock=clock, below=tree.below), below=tree.below,
-        mappings=maps, shadows=shadows_of(ground, maps),
+        watch=Watch(ground.records, clock), mappings=maps, shadows=shadows_of(ground, maps),
     )  # fmt: skip
 
 
@@ -188,6 +189,7 @@ class Door:
                 await self._open_other_doors(crew)
             serving = crew.start(server.serve())
             await stop.wait()
+            self._desk.watch.close()
             server.stop()  # type: ignore[no-untyped-call]  # granian leaves it untyped
             await asyncio.wait([serving], timeout=_DRAIN)
         await self._flush_rejects()

@@ -139,7 +139,9 @@ class Auth(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     client_id: Annotated[str, _knob("oauth2: who we are.")] = ""
     scope: Annotated[str, _knob("oauth2: what for.")] = ""
     certificate: Annotated[str, _knob("mtls: PEM file of our certificate chain.")] = ""
-    authority: Annotated[str, _knob("PEM file of a private authority; a webhook trusts it beside the public ones, all else alone.")] = ""
+    authority: Annotated[
+        str, _knob("PEM file of a private authority; a webhook trusts it beside the public ones, all else alone.")
+    ] = ""
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -175,6 +177,9 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     auth: Annotated[Auth, _knob("How we prove ourselves, beside the signature.")] = Auth()
     to: Annotated[tuple[str, ...], _knob("email: who gets the digest.")] = ()
     sender: Annotated[str, _knob("email: whom it is from.")] = ""
+    client: Annotated[
+        str, _knob("poll: the client who may fetch, by its id; without one, any that has the scope endpoints:write.")
+    ] = ""
     ordered: Annotated[Literal["subject", "none"], _knob("Whether one subject's events wait for each other.")] = (
         "subject"
     )

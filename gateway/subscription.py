@@ -193,6 +193,8 @@ def _check_parts(kind: Kind, one: settings.Endpoint, proof: Proof, place: str) -
         _check_mail(one, place)
     elif one.to or one.sender:
         raise ConfigError(f"`to` and `sender` are for email, not for {kind.value}", place=place)
+    if one.client and kind is not Kind.POLL:
+        raise ConfigError(f"`client` is for poll, not for {kind.value}", place=f"{place}.client", remedy="take it away")
     if one.headers and kind is not Kind.WEBHOOK:
         raise ConfigError("only a webhook has headers", place=f"{place}.headers")
     if not signs(one.kind) and (proof.secrets or proof.keys):

@@ -3,6 +3,7 @@
 import base64
 import binascii
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Generic, TypeVar
@@ -11,10 +12,12 @@ import msgspec
 from litestar import Request, Response
 from litestar.params import QueryParameter
 
+from gateway import settings
 from gateway.access import Viewer
 from gateway.api.problems import Problem
 from gateway.clock import instant
 from gateway.desk.reading import Reading, Sought
+from gateway.model.secret import Secret
 
 MOST = 200
 Limit = Annotated[int, QueryParameter(ge=1, le=MOST, description="How many at most.")]
@@ -29,6 +32,8 @@ Fields = Annotated[
     ),
 ]
 _json = msgspec.json.Encoder()
+# More than a store takes as a number.
+_FAR = 2**62
 T = TypeVar("T")
 
 
@@ -55,7 +60,7 @@ def place(after: str | None, *kinds: type) -> tuple[Any, ...] | None:
     if (
         not isinstance(parts, list)
         or len(parts) != len(kinds)
-        or any(type(p) is not k for p, k in zip(parts, kinds, strict=True))
+        or not all(_fits(part, kind) for part, kind in zip(parts, kinds, strict=True))
     ):
         raise Problem(
             400,
@@ -67,11 +72,15 @@ def place(after: str | None, *kinds: type) -> tuple[Any, ...] | None:
     return tuple(parts)
 
 
-def sparse(item: Mapping[str, Any], fields: str | None) -> dict[str, Any]:
-    """The members that were asked for."""
+def _fits(part: Any, kind: type) -> bool:
+    return type(part) is kind and (kind is not int or abs(part) < _FAR)
+
+
+def sparse(item: Mapping[str, Any], fields: str | None, *, key: str = "id") -> dict[str, Any]:
+    """The members that were asked for, and ``key``."""
     if not fields:
         return dict(item)
-    wanted = {"id", *(one.strip() for one in fields.split(","))}
+    wanted = {key, *(one.strip() for one in fields.split(","))}
     return {name: value for name, value in item.items() if name in wanted}
 
 
@@ -103,14 +112,39 @@ def version_of(request: Request[Any, Any, Any]) -> int:
         )
     text = given.strip('"')
     if not (text.isascii() and text.isdigit() and len(text) < 18):
-        raise Problem(
-            412,
-            "request.changed",
-            "if-match is not the etag of what is there",
-            place="header.if-match",
-            remedy="read it again",
-        )
+        raise changed()
     return int(text)
+
+
+def changed() -> Problem:
+    """412: what is there is not what the caller read."""
+    return Problem(
+        412,
+        "request.changed",
+        "if-match is not the etag of what is there",
+        place="header.if-match",
+        remedy="read it again, and change that",
+    )
+
+
+def fit(value: Any, kind: Any, place: str) -> Any:
+    """``value`` of exactly its ``kind``: no text for a number. Problem 400 names the member."""
+    try:
+        return msgspec.convert(value, kind, dec_hook=_exactly)
+    except msgspec.ValidationError as error:
+        said = str(error)
+        where = re.search(r"`\$([^`]*)`", said)
+        raise Problem(
+            400, "request.invalid", said.partition(" - at")[0], place=f"{place}{where.group(1)}" if where else place
+        ) from error
+
+
+def _exactly(kind: type, value: Any) -> Any:
+    if kind is settings.Duration and type(value) in (int, float):
+        return settings.Duration(value)
+    if kind is Secret and isinstance(value, str):
+        return Secret(value)
+    raise ValueError("Expected a number of seconds" if kind is settings.Duration else "Expected `str`")
 
 
 def _tags(header: str) -> set[str]:

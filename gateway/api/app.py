@@ -1,21 +1,20 @@
 """The partner API's routes, in one place: who may call, what refusals look like, and the schema that is made from them."""
 
-from collections.abc import Callable
 from functools import cache
 from typing import Any
 
 import msgspec
-from litestar import Litestar, Request, Response, Router, get
+from litestar import Request, Response, Router, get
 from litestar.di import Provide
-from litestar.openapi import OpenAPIConfig
-from litestar.openapi.spec import Components, OAuthFlow, OAuthFlows, SecurityScheme
 from litestar.types import ControllerRouterHandler
 
-from gateway import VERSION, access
+from gateway import access
 from gateway.api import (
     appointments,
     callers,
     customers,
+    endpoints,
+    events,
     interactions,
     oauth,
     orders,
@@ -23,8 +22,11 @@ from gateway.api import (
     relationships,
     stock,
 )
+from gateway.api import schema as schemas
 from gateway.api.idempotency import Idempotent
+from gateway.desk.feed import Feed
 from gateway.desk.people import People
+from gateway.desk.polling import Polling
 from gateway.desk.reading import Reading
 from gateway.desk.resources import Desk
 
@@ -36,6 +38,8 @@ RESOURCES = (
     *relationships.ROUTES,
     *organisation.ROUTES,
     *stock.ROUTES,
+    *endpoints.ROUTES,
+    *events.ROUTES,
 )
 """Every handler under ``/api/v1``."""
 
@@ -45,7 +49,8 @@ def handlers(desk: Desk) -> list[ControllerRouterHandler]:
     reading = Reading(desk.records, desk.vault)
     people = People(desk.records, desk.vault, reading)
     given: dict[str, Any] = {
-        "desk": desk, "clients": desk.clients, "limits": desk.limits, "reading": reading, "people": people
+        "desk": desk, "clients": desk.clients, "limits": desk.limits, "reading": reading, "people": people,
+        "feed": Feed(desk.records, reading, desk.watch), "handing": Polling(desk.records, desk.vault, desk.clock, desk.watch),
     }  # fmt: skip
     dependencies = {name: _provide(value) for name, value in given.items()}
     api = Router(
@@ -53,7 +58,11 @@ def handlers(desk: Desk) -> list[ControllerRouterHandler]:
         route_handlers=list(RESOURCES),
         middleware=[callers.Recognising(desk.clients, desk.limits), Idempotent(desk.shelf, desk.vault, desk.clock)],
         guards=[callers.need_scope],
-        dependencies={**dependencies, "viewer": Provide(_viewer, sync_to_thread=False)},
+        dependencies={
+            **dependencies,
+            "viewer": Provide(_viewer, sync_to_thread=False),
+            "client": Provide(_client, sync_to_thread=False),
+        },
     )
     token = Router(path="/", route_handlers=[oauth.token], dependencies=dependencies)
     return [api, token, schema]
@@ -66,6 +75,11 @@ def _provide(value: Any) -> Provide:
 def _viewer(request: Request[Any, Any, Any]) -> access.Viewer:
     viewer: access.Viewer = request.scope["state"]["viewer"]
     return viewer
+
+
+def _client(request: Request[Any, Any, Any]) -> access.Client:
+    client: access.Client = request.scope["state"]["client"]
+    return client
 
 
 @get("/schema", include_in_schema=False, sync_to_thread=False)
@@ -81,40 +95,4 @@ def _document() -> bytes:
 
 def described() -> dict[str, Any]:
     """The OpenAPI document as plain data. It is made from the handlers alone, once, and only when somebody asks."""
-    names = ("desk", "clients", "limits", "reading", "people", "viewer")
-    given = {name: Provide(_nobodies(), sync_to_thread=False) for name in names}
-    described = Router(path="/api/v1", route_handlers=list(RESOURCES), dependencies=given)
-    made = Litestar([described], openapi_config=_config(), logging_config=None)
-    document: dict[str, Any] = made.openapi_schema.to_schema()
-    return document
-
-
-def _nobodies() -> Callable[[], None]:
-    """A dependency of its own for each name, which is never asked for."""
-
-    def nobody() -> None:
-        raise NotImplementedError
-
-    return nobody
-
-
-def _config() -> OpenAPIConfig:
-    return OpenAPIConfig(
-        title="SCRM gateway: partner API",
-        version=VERSION,
-        use_handler_docstrings=True,
-        security=[{"oauth": []}, {"key": []}],
-        components=Components(
-            security_schemes={
-                "oauth": SecurityScheme(
-                    type="oauth2",
-                    flows=OAuthFlows(
-                        client_credentials=OAuthFlow(scopes=dict(access.SCOPES), token_url="/oauth/token")  # noqa: S106 - an address
-                    ),
-                ),
-                "key": SecurityScheme(
-                    type="http", scheme="bearer", description="An API key, as `gateway clients make` shows it."
-                ),
-            }
-        ),
-    )
+    return schemas.document(RESOURCES)

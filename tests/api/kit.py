@@ -22,8 +22,8 @@ from gateway.pipeline.receive import Gate, RejectLog
 from gateway.pipeline.route import Router
 from gateway.pipeline.world import PREFIXES, record_key
 from gateway.processes import Ground, desk_of, receiver_of
-from gateway.worker import rollout_of
 from gateway.vault import body
+from gateway.worker import rollout_of
 
 ALL = tuple(access.SCOPES)
 CLEAR = {one.value: access.Lent(how="clear", reason="a test") for one in access.LEAST}
