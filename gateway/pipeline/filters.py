@@ -4,11 +4,12 @@ Sealed fields are not there at all: neither their text nor their token. A filter
 lets through, whose it is.
 """
 
+import functools
+import importlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import cel
 import msgspec
 
 from gateway.errors import ConfigError
@@ -37,7 +38,14 @@ _FAULTS = (LookupError, TypeError, ValueError, ArithmeticError, RuntimeError)
 
 _event = msgspec.json.Decoder(dict[str, Any])
 
-Context = cel.Context
+Context = Any
+"""The library's own."""
+
+
+@functools.cache
+def _library() -> Any:
+    # It brings a command line along, which costs a tenth of a second; most endpoints have no filter.
+    return importlib.import_module("cel")
 
 
 class Unclear(msgspec.Struct, frozen=True):
@@ -56,7 +64,7 @@ class Filter:
         if len(_LOOP.findall(text)) > LOOPS:
             raise ConfigError(f"a filter has at most {LOOPS} of all, exists, exists_one, map and filter", place=place)
         try:
-            self._program = cel.compile(text)
+            self._program = _library().compile(text)
         except ValueError as error:
             raise ConfigError(f"is not a CEL expression: {_first_fault(error)}", place=place) from None
         said = self._program.references()
@@ -83,7 +91,7 @@ def context_of(body: bytes, reaches: Iterable[Path] = EVERYTHING) -> Context:
     event, kept = _event.decode(body), dict[str, Any]()
     for path in reaches:
         _keep(event, kept, path)
-    return cel.Context(kept)
+    return _library().Context(kept)
 
 
 def _keep(node: dict[str, Any], kept: dict[str, Any], path: Path) -> None:
