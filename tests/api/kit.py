@@ -1,10 +1,10 @@
 """A gateway without sockets: what is said is projected at once, and its API is called in process."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 import msgspec
@@ -25,6 +25,7 @@ from gateway.processes import Ground, desk_of, receiver_of
 from gateway.vault import body
 from gateway.worker import rollout_of
 
+T = TypeVar("T")
 ALL = tuple(access.SCOPES)
 CLEAR = {one.value: access.Lent(how="clear", reason="a test") for one in access.LEAST}
 
@@ -59,6 +60,10 @@ class House:
         assert reply.status == 202, reply.body
         while await self._projector.step(Lane.LIVE, 0):
             pass
+
+    def start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Something that goes on beside the story."""
+        return asyncio.get_running_loop().create_task(work)
 
     async def keep(self, kind: str, record: Record, *, account: str = "his", **fields: Any) -> str:
         """A record, written as the projector would have; its id."""
