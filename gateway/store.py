@@ -475,6 +475,10 @@ class Store(Protocol):
         ``before``."""
         ...
 
+    async def applied(self, marks: Sequence[tuple[str, bytes]]) -> Sequence[Seen]:
+        """Those of these (account, dedupe) that were applied, each with the entry that was the first to say it. Unordered."""
+        ...
+
     async def deliveries(
         self,
         *,

@@ -17,6 +17,7 @@ from gateway.store import (
     Reach,
     Reject,
     Row,
+    Seen,
     Span,
     Superseded,
 )
@@ -137,6 +138,13 @@ class SqliteDesk:
         """See ``Store.known``."""
         rows = await self._desk.run(lambda connection: inquiries.known.run(connection, deliveries))
         return {one.id: one for one in shapes.delivery.unpack_all(rows)}
+
+    async def applied(self, marks: Sequence[tuple[str, bytes]]) -> Sequence[Seen]:
+        """See ``Store.applied``."""
+        # A key may stand several times where its list is filled up, but a row is found once.
+        rows = await self._desk.run(lambda connection: inquiries.applied.run(connection, [dedupe for _, dedupe in marks]))
+        wanted = set(marks)
+        return [one for one in shapes.seen.unpack_all(rows) if (one.account, one.dedupe) in wanted]
 
     async def attempts(self, delivery: str) -> Sequence[Attempt]:
         """See ``Store.attempts``."""

@@ -12,6 +12,7 @@ from gateway.store import (
     Batch,
     DeliveryState,
     Merge,
+    Seen,
     Store,
     Superseded,
     Wants,
@@ -60,6 +61,21 @@ class Desk(StoreTests):
             assert ids(await store.dead_letters()) == ["ded_1", "ded_3"]
             assert ids(await store.dead_letters(state="dropped")) == ["ded_2"]
             assert (await store.counts())["dead_letters"] == 2
+
+        self.run(place, scenario)
+
+    def test_what_was_applied_names_the_entry_that_said_it_first(self, place: Path) -> None:
+        """By account and dedupe key together; what was never applied is left out, what is said twice stays the first's."""
+
+        async def scenario(store: Store, clock: TurnedClock) -> None:
+            first = Seen(account="erp", dedupe=key("a"), entry="ent_1", at=NOW)
+            other = Seen(account="pos", dedupe=key("a"), entry="ent_2", at=NOW)
+            await store.apply(Batch(seen=[first, other]))
+            await store.apply(Batch(seen=[Seen(account="erp", dedupe=key("a"), entry="ent_3", at=NOW + 1)]))
+            assert await store.applied([("erp", key("a")), ("erp", key("b")), ("erp", key("a"))]) == [first]
+            both = await store.applied([("pos", key("a")), ("erp", key("a"))])
+            assert sorted(both, key=lambda one: one.entry) == [first, other]
+            assert await store.applied([]) == []
 
         self.run(place, scenario)
 
