@@ -82,6 +82,13 @@ class Meters:
             ["endpoint", "cause"],
             registry=registry,
         )
+        self.took = Histogram(
+            "gateway_attempt_seconds",
+            "From a send's start to its outcome, by endpoint",
+            ["endpoint"],
+            buckets=_FAST,
+            registry=registry,
+        )
         self.end_to_end = Histogram(
             "gateway_end_to_end_seconds",
             "From writing down to the endpoint's 2xx, first attempts",

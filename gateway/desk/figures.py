@@ -84,14 +84,14 @@ class Figures:
             return 0.0
         return max(0.0, _sum(pair[1], name, where) - _sum(pair[0], name, where)) * SECOND / (pair[1].at - pair[0].at)
 
-    def quantile(self, name: str, share: float, *, seconds: float = 60.0) -> float | None:
+    def quantile(self, name: str, share: float, *, seconds: float = 60.0, **where: str) -> float | None:
         """Of a histogram's observations in the last ``seconds``; None when there were none."""
         pair = self._pair(seconds)
-        return _quantile(_buckets(pair[0], name), _buckets(pair[1], name), share) if pair else None
+        return _quantile(_buckets(pair[0], name, where), _buckets(pair[1], name, where), share) if pair else None
 
-    def quantiles(self, name: str, share: float) -> list[float | None]:
+    def quantiles(self, name: str, share: float, **where: str) -> list[float | None]:
         """Between neighbouring samples, as long as ``times``."""
-        buckets = [_buckets(one, name) for one in self._ring]
+        buckets = [_buckets(one, name, where) for one in self._ring]
         return [None, *(_quantile(a, b, share) for a, b in itertools.pairwise(buckets))][: len(buckets)]
 
     def _spans(self) -> list[float]:
@@ -124,9 +124,12 @@ def _sum(sample: Sample, name: str, where: Mapping[str, str]) -> float:
     return sum(value for labels, value in sample.values.get(name, {}).items() if wanted.issubset(labels))
 
 
-def _buckets(sample: Sample, name: str) -> dict[float, float]:
+def _buckets(sample: Sample, name: str, where: Mapping[str, str]) -> dict[float, float]:
     found: dict[float, float] = {}
+    wanted = set(where.items())
     for labels, value in sample.values.get(f"{name}_bucket", {}).items():
+        if not wanted.issubset(labels):
+            continue
         edge = float(dict(labels)["le"])
         found[edge] = found.get(edge, 0.0) + value
     return found

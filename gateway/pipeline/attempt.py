@@ -71,6 +71,7 @@ class Attempts:
         self._alarm = Alarm(ways.operators, ways.meters)
         self._render = Renderer(ways.vault, clock=ways.clock)
         self._counts: dict[tuple[str, str], int] = {}
+        self._took: dict[str, Callable[[float], None]] = {}
 
     def rest(self) -> None:
         """There is nothing to send just now: hold nothing opened for it."""
@@ -224,6 +225,7 @@ class Attempts:
             attempt = self._row(one, tried, began, now)
             self._outcomes.add(one, DeliveryState.DONE, tries=tries, attempt=attempt)
         self._count(outlet.end.name, "ok", len(sent))
+        self._time(outlet.end.name, now - began)
         outlet.pulse.ok(now)
 
     def _failed(self, outlet: Outlet, sent: Sequence[store.Claimed], tried: Tried, began: int) -> None:
@@ -240,6 +242,7 @@ class Attempts:
             state = DeliveryState.DEAD if again is None else DeliveryState.DUE
             self._outcomes.add(one, state, tries=tries, due=again or 0, attempt=attempt, cause=cause)
         self._count(end.name, tried.error or f"{status}", len(sent))
+        self._time(end.name, now - began)
         outlet.pulse.failed(now, cause)
         if status == 410:
             self._gone(outlet)
@@ -247,6 +250,12 @@ class Attempts:
     def _count(self, endpoint: str, outcome: str, amount: int) -> None:
         key = endpoint, outcome
         self._counts[key] = self._counts.get(key, 0) + amount
+
+    def _time(self, endpoint: str, took: int) -> None:
+        known = self._took.get(endpoint)
+        if known is None:
+            known = self._took[endpoint] = self._meters.took.labels(endpoint).observe
+        known(max(0, took) / SECOND)
 
     def count_up(self) -> None:
         """Add what was counted since the last time to the metrics: one by one it would cost as much as a signature."""
