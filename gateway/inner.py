@@ -8,9 +8,26 @@ from litestar.exceptions import HTTPException
 from gateway.api import app as api
 from gateway.api import ops, problems
 from gateway.api.callers import Numbering
+from gateway.clock import Clock
 from gateway.console.app import create_router
 from gateway.desk.resources import Desk
 from gateway.errors import GatewayError
+
+
+class Inner(Litestar):
+    """An application in which every request has its id before anything else is looked at, so that a path nobody knows is told with one too."""
+
+    def __init__(self, clock: Clock, handlers: list[Any], **given: Any) -> None:
+        self._numbering = Numbering(clock)
+        super().__init__(handlers, **given)
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await super().__call__(scope, receive, send)
+            return
+        scope.setdefault("state", {})
+        await self._numbering.handle(scope, receive, send, super().__call__)
 
 
 def create_app(desk: Desk) -> Litestar:
@@ -20,9 +37,9 @@ def create_app(desk: Desk) -> Litestar:
         *api.handlers(desk),
         create_router(desk),
     ]
-    return Litestar(
+    return Inner(
+        desk.clock,
         handlers,
-        middleware=[Numbering(desk.clock)],
         exception_handlers={GatewayError: problems.of_ours, HTTPException: problems.of_http, 500: problems.of_a_bug},
         openapi_config=None,
         # Litestar would otherwise take over the logging of the process that mounts us.

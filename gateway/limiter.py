@@ -14,7 +14,9 @@ class Rate(msgspec.Struct, frozen=True):
 
 
 class Granted(msgspec.Struct, frozen=True):
-    """Go ahead."""
+    """Go ahead; ``left`` more may follow at once."""
+
+    left: float = 0.0
 
 
 class Refused(msgspec.Struct, frozen=True):
@@ -50,7 +52,7 @@ def take(bucket: Bucket | None, rate: Rate, amount: float, now: float) -> tuple[
     level = min(rate.burst, bucket.level + max(0.0, at - bucket.at) * rate.per_second)
     missing = min(amount, rate.burst) - level
     if missing <= rate.per_second * _EARLY:
-        return Bucket(level - amount, at), Granted()
+        return Bucket(level - amount, at), Granted(max(0.0, level - amount))
     wait = missing / rate.per_second if rate.per_second > 0 else math.inf
     return Bucket(level, at), Refused(max(_SHORTEST, wait + at - now))
 

@@ -19,7 +19,9 @@ from gateway.api import (
     oauth,
     orders,
     organisation,
+    problems,
     relationships,
+    requests,
     stock,
 )
 from gateway.api import schema as schemas
@@ -57,7 +59,9 @@ def handlers(desk: Desk) -> list[ControllerRouterHandler]:
         path="/api/v1",
         route_handlers=list(RESOURCES),
         middleware=[callers.Recognising(desk.clients, desk.limits), Idempotent(desk.shelf, desk.vault, desk.clock)],
-        guards=[callers.need_scope],
+        guards=[callers.need_scope, requests.fit],
+        request_max_body_size=requests.MOST,
+        exception_handlers={UnicodeDecodeError: problems.of_text},
         dependencies={
             **dependencies,
             "viewer": Provide(_viewer, sync_to_thread=False),

@@ -102,10 +102,13 @@ def _need(viewer: access.Viewer, wanted: str) -> None:
 
 async def _pace(client: access.Client, limits: limiter.Limiter, state: dict[str, Any]) -> None:
     answer = await limits.take(f"client:{client.id}", limiter.Rate(client.rate, client.burst))
-    # draft-ietf-httpapi-ratelimit-headers-10: quota and window in the policy, the wait where there is one.
+    # draft-ietf-httpapi-ratelimit-headers-10: quota and window in the policy; what remains, and when all of it is there again.
     window = max(1, math.ceil(client.burst / client.rate))
     pace = state["pace"] = {"ratelimit-policy": f'"client";q={int(client.burst)};w={window}'}
-    if isinstance(answer, limiter.Refused):
+    if isinstance(answer, limiter.Granted):
+        full = math.ceil((client.burst - answer.left) / client.rate)
+        pace["ratelimit"] = f'"client";r={int(answer.left)};t={full}'
+    else:
         wait = max(1, math.ceil(answer.wait))
         pace["ratelimit"] = f'"client";r=0;t={wait}'
         raise Problem(

@@ -8,6 +8,7 @@ import hashlib
 from typing import Any
 
 import msgspec
+from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway import access
@@ -56,7 +57,7 @@ class Idempotent(callers.Layer):
             raise Problem(
                 400, "request.idempotency_key", "the key is longer than 255 characters", place="header.idempotency-key"
             )
-        body = await _whole(receive)
+        body = await _whole(receive, scope)
         asked = _asked(scope, body)
         name = self._name(scope, key)
         kept = await self._shelf.document(SHELF, name)
@@ -146,13 +147,21 @@ def _asked(scope: Scope, body: bytes) -> bytes:
     return digest.digest()
 
 
-async def _whole(receive: Receive) -> bytes:
+async def _whole(receive: Receive, scope: Scope) -> bytes:
+    """The body, read no further than its handler would take."""
+    handler = scope["route_handler"]
+    most = handler.resolve_request_max_body_size() if isinstance(handler, HTTPRouteHandler) else None
     parts: list[bytes] = []
+    size = 0
     while True:
         message = await receive()
         if message["type"] != "http.request":
             return b"".join(parts)
-        parts.append(message.get("body", b""))
+        part = message.get("body", b"")
+        parts.append(part)
+        size += len(part)
+        if most is not None and size > most:
+            raise Problem(413, "request.request_entity_too_large", f"the body is larger than {most} bytes")
         if not message.get("more_body", False):
             return b"".join(parts)
 

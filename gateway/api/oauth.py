@@ -11,7 +11,7 @@ from litestar.di import NamedDependency
 
 from gateway import limiter
 from gateway.desk import tokens
-from gateway.desk.clients import Clients
+from gateway.desk.resources import Desk
 
 _GUESSES = limiter.Rate(1.0, 20.0)
 _MOST = 8192
@@ -33,14 +33,12 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
     error_description: str
 
 
-@post("/oauth/token", status_code=200, include_in_schema=False)
-async def token(
-    request: Request[Any, Any, Any], clients: NamedDependency[Clients], limits: NamedDependency[limiter.Limiter]
-) -> Response[dict[str, Any]]:
+@post("/oauth/token", status_code=200, include_in_schema=False, request_max_body_size=_MOST)
+async def token(request: Request[Any, Any, Any], desk: NamedDependency[Desk]) -> Response[dict[str, Any]]:
     """An access token for an hour, for the scopes asked for or all that the client has."""
     # Guessing is slowed by address, before anything is looked up.
     peer = request.client.host if request.client else ""
-    paced = await limits.take(f"oauth:{peer}", _GUESSES)
+    paced = await desk.limits.take(f"oauth:{peer}", _GUESSES)
     if isinstance(paced, limiter.Refused):
         return _refuse(429, "slow_down", "too many tries from this address", {"retry-after": "20"})
     body = await request.body()
@@ -50,7 +48,7 @@ async def token(
     if form.get("grant_type") != "client_credentials":
         return _refuse(400, "unsupported_grant_type", "grant_type must be client_credentials")
     name, secret = _credentials(request.headers.get("authorization", ""), form)
-    client = await clients.checked(name, secret) if name and secret else None
+    client = await desk.clients.checked(name, secret) if name and secret else None
     if client is None:
         return _refuse(
             401, "invalid_client", "client id or secret is not known, or no longer", {"www-authenticate": "Basic"}
@@ -59,7 +57,7 @@ async def token(
     if missing := [scope for scope in scopes if scope not in client.scopes]:
         return _refuse(400, "invalid_scope", f"this client does not have {' '.join(missing)}"[:200])
     answer = {
-        "access_token": clients.token(client, scopes), "token_type": "Bearer", "expires_in": tokens.LIFE, "scope": " ".join(scopes)
+        "access_token": desk.clients.token(client, scopes), "token_type": "Bearer", "expires_in": tokens.LIFE, "scope": " ".join(scopes)
     }  # fmt: skip
     return Response(answer, headers={"cache-control": "no-store"})
 
@@ -71,10 +69,10 @@ def _refuse(status: int, error: str, detail: str, headers: dict[str, str] | None
 
 def _form(body: bytes) -> dict[str, str] | None:
     try:
-        pairs = parse_qs(body.decode("ascii"), keep_blank_values=True) if len(body) <= _MOST else None
+        pairs = parse_qs(body.decode("ascii"), keep_blank_values=True)
     except (UnicodeDecodeError, ValueError):
         return None
-    if pairs is None or any(len(values) != 1 for values in pairs.values()):
+    if any(len(values) != 1 for values in pairs.values()):
         return None
     return {name: values[0] for name, values in pairs.items()}
 

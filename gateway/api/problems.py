@@ -50,10 +50,17 @@ def of_http(request: Request[Any, Any, Any], error: HTTPException) -> Response[A
     if isinstance(error, Problem):
         return _answer(request, status, error.code, error.detail, error.headers, place=error.place, remedy=error.remedy)
     if isinstance(error, ValidationException):
-        return _answer(request, 400, "request.invalid", error.detail, None, errors=_places(error))
-    code = f"request.{HTTPStatus(status).name.lower()}" if status < 500 else "gateway.fault"
-    detail = error.detail if status < 500 else "a fault of the gateway; the log has it under this request's id"
-    return _answer(request, status, code, detail, error.headers)
+        return _answer(request, 400, "request.invalid", "the request is not as described", None, errors=_places(error))
+    if status >= 500:
+        return _fault(request, error)
+    if status == 400:
+        return _answer(request, 400, "request.invalid", f"the body is no JSON: {error.detail}", None, place="body")
+    return _answer(request, status, f"request.{HTTPStatus(status).name.lower()}", error.detail, error.headers)
+
+
+def of_text(request: Request[Any, Any, Any], _: UnicodeDecodeError) -> Response[Any]:
+    """A body that is no text; the framework does not tell it from a fault of its own."""
+    return _answer(request, 400, "request.invalid", "the body is not UTF-8", None, place="body")
 
 
 def of_ours(request: Request[Any, Any, Any], error: GatewayError) -> Response[Any]:
@@ -74,6 +81,10 @@ def of_a_bug(request: Request[Any, Any, Any], error: Exception) -> Response[Any]
     """The log gets the trace, the caller nothing of it."""
     if isinstance(error, HTTPException):
         return of_http(request, error)
+    return _fault(request, error)
+
+
+def _fault(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
     _log.error("api.fault", request=_id(request), exc_info=error)
     return _answer(
         request, 500, "gateway.fault", "a fault of the gateway; the log has it under this request's id", None
@@ -97,8 +108,14 @@ def _id(request: Request[Any, Any, Any]) -> str:
 
 def _places(error: ValidationException) -> list[dict[str, str]]:
     extra = error.extra if isinstance(error.extra, list) else []
-    return [
-        {"place": f"{one.get('source', '')}.{one.get('key', '')}".strip("."), "detail": str(one.get("message", ""))}
-        for one in extra
-        if isinstance(one, dict)
-    ]
+    return [_place(one) for one in extra if isinstance(one, dict)]
+
+
+def _place(one: dict[str, Any]) -> dict[str, str]:
+    said, _, inner = str(one.get("message", "")).partition(" - at `$")
+    source = one.get("source", "")
+    source = getattr(source, "value", source)
+    # The body is called data by the framework, and nobody outside knows that name.
+    name = "" if source == "body" else str(one.get("key", ""))
+    place = f"{source}.{name}".strip(".") + (inner.rstrip("`").removeprefix(".data") if source == "body" else "")
+    return {"place": place, "detail": "a body is needed" if place == "body" and said == "'data'" else said}

@@ -4,30 +4,19 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from types import NoneType
-from typing import Annotated, Any, NamedTuple, get_args, get_origin, get_type_hints
+from typing import Any, NamedTuple
 
 import msgspec
-from litestar import Response
 from litestar.handlers import HTTPRouteHandler
-from litestar.params import BodyKwarg, QueryParameter
-from msgspec import Meta
 
 from gateway import VERSION, access
 from gateway.api import oauth, shapes
 from gateway.api.codes import CODES
 from gateway.api.examples import ANSWERS, BODIES
 from gateway.api.shapes import Shape, prose
+from gateway.api.signature import ABSENT, REFUSES, Signature, signature
 
 PREFIX = "/api/v1"
-BODY = "body"
-"""A handler's ``opt``: the type of its JSON body where the handler itself takes plain data."""
-TAKES = "takes"
-"""A handler's ``opt``: the media types of its body; JSON when absent."""
-REFUSES = "refuses"
-"""A handler's ``opt``: statuses of refusals of its own."""
-_NAMED = ("endpoints", "accounts", "mappings")
-_ABSENT = object()
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,19 +41,6 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     errors: tuple[Fault, ...] = ()
 
 
-class _Route(NamedTuple):
-    """A handler at one method and path, with the types that it speaks of."""
-
-    method: str
-    path: str
-    handler: HTTPRouteHandler
-    hints: Mapping[str, Any]
-    query: Mapping[str, tuple[QueryParameter, Any]]
-    body: Any
-    optional: bool
-    answer: Any
-
-
 class Known(NamedTuple):
     """What types look like, by their identity, and the components that those shapes name."""
 
@@ -78,7 +54,7 @@ class Known(NamedTuple):
 
 def document(handlers: Sequence[HTTPRouteHandler]) -> dict[str, Any]:
     """The whole document for what stands under ``/api/v1``."""
-    routes = [_route(handler) for handler in handlers]
+    routes = [signature(handler.fn, handler) for handler in handlers]
     kinds = [kind for route in routes for kind in _kinds(route)]
     made, components = shapes.shapes([*kinds, Problem, oauth.Token, oauth.Refusal])
     known = Known({id(kind): shape for kind, shape in zip(kinds, made, strict=False)}, components)
@@ -127,78 +103,27 @@ _HEADERS: dict[str, Any] = {
 }  # fmt: skip
 
 
-# ------------------------------------------------------------------ what a handler says
-def _route(handler: HTTPRouteHandler) -> _Route:
-    hints = get_type_hints(handler.fn, include_extras=True)
-    answer = _answer_of(hints.pop("return"))
-    query: dict[str, tuple[QueryParameter, Any]] = {}
-    body: Any = _ABSENT
-    optional = False
-    for name, hint in hints.items():
-        inner, *marks = get_args(hint) if get_origin(hint) is Annotated else (hint,)
-        for mark in marks:
-            if isinstance(mark, QueryParameter):
-                query[mark.name or name] = (mark, _parameter_type(inner, mark))
-            elif isinstance(mark, BodyKwarg):
-                optional = NoneType in get_args(inner)
-                body = handler.opt.get(BODY) or _bare(inner)
-    (path,), (method,) = handler.paths, handler.http_methods - {"OPTIONS", "HEAD"}
-    if method == "PATCH" and body is not _ABSENT:
-        optional = False
-    said = re.sub(r"\{(\w+)(:\w+)?\}", lambda found: "{" + _name(path, found[1]) + "}", path)
-    return _Route(method.lower(), said, handler, hints, query, body, optional, answer)
-
-
-def _answer_of(hint: Any) -> Any:
-    if get_origin(hint) is Annotated:
-        hint = get_args(hint)[0]
-    if get_origin(hint) is Response:
-        (hint,) = get_args(hint)
-    return _ABSENT if hint in (None, NoneType, bytes, Any) else hint
-
-
-def _bare(kind: Any) -> Any:
-    """Without ``| None``."""
-    left = [part for part in get_args(kind) if part is not NoneType]
-    return left[0] if NoneType in get_args(kind) and len(left) == 1 else kind
-
-
-def _parameter_type(kind: Any, mark: QueryParameter) -> Any:
-    limits = ("gt", "ge", "lt", "le", "min_length", "max_length", "pattern")
-    given = {name: getattr(mark, name) for name in limits if getattr(mark, name) is not None}
-    return Annotated[shapes.plainly(_bare(kind)), Meta(**given)] if given else _bare(kind)
-
-
-def _name(path: str, name: str) -> str:
-    """What is called ``name`` in a handler is an id, save where people give names."""
-    return name if name != "name" or _tag(path) in _NAMED else "id"
-
-
-def _tag(path: str) -> str:
-    return re.split(r"[/:]", path.lstrip("/"))[0]
-
-
-def _tags(routes: Sequence[_Route]) -> dict[str, str]:
+def _tags(routes: Sequence[Signature]) -> dict[str, str]:
     said: dict[str, str] = {}
     for route in routes:
         module = sys.modules[route.handler.fn.__module__]
-        said.setdefault(_tag(route.path), prose(module.__doc__))
+        said.setdefault(route.tag, prose(module.__doc__))
     return said
 
 
-def _kinds(route: _Route) -> list[Any]:
+def _kinds(route: Signature) -> list[Any]:
     kinds = [kind for _, kind in route.query.values()]
-    return kinds + [kind for kind in (route.body, route.answer) if kind is not _ABSENT]
+    return kinds + [kind for kind in (route.body, route.answer) if kind is not ABSENT]
 
 
 # ------------------------------------------------------------------ one operation
-def _operation(route: _Route, known: Known) -> dict[str, Any]:
+def _operation(route: Signature, known: Known) -> dict[str, Any]:
     said = prose(route.handler.fn.__doc__)
     scope = route.handler.opt.get("scope")
     name = operation_id(route)
     operation: dict[str, Any] = {
         "operationId": name,
-        "tags": [_tag(route.path)],
+        "tags": [route.tag],
         "summary": re.split(r"(?<=[.:;])\s", said)[0].rstrip(".:;"),
         "description": said,
         "parameters": _parameters(route, known),
@@ -207,14 +132,14 @@ def _operation(route: _Route, known: Known) -> dict[str, Any]:
     }
     if scope:
         operation["x-scope"] = scope
-    if route.body is not _ABSENT:
+    if route.body is not ABSENT:
         operation["requestBody"] = _body(route, known, name)
     return operation
 
 
-def operation_id(route: _Route) -> str:
+def operation_id(route: Signature) -> str:
     """``customers.list``, ``customers.read``, ``customers.timeline``: the resource, and what is done."""
-    tag, word = _tag(route.path), route.handler.fn.__name__
+    tag, word = route.tag, route.handler.fn.__name__
     if route.method == "get" and route.path == f"/{tag}":
         word = "list"
     elif route.method == "get" and re.fullmatch(rf"/{tag}/\{{\w+\}}", route.path):
@@ -222,7 +147,7 @@ def operation_id(route: _Route) -> str:
     return f"{tag}.{word}"
 
 
-def _parameters(route: _Route, known: Known) -> list[dict[str, Any]]:
+def _parameters(route: Signature, known: Known) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
         for name in re.findall(r"\{(\w+)\}", route.path)
@@ -238,7 +163,7 @@ def _parameters(route: _Route, known: Known) -> list[dict[str, Any]]:
     return found + [_header(*one) for one in _headers_of(route)]
 
 
-def _headers_of(route: _Route) -> list[tuple[str, bool, str, dict[str, Any]]]:
+def _headers_of(route: Signature) -> list[tuple[str, bool, str, dict[str, Any]]]:
     text = {"type": "string"}
     if route.method == "post":
         return [
@@ -260,20 +185,19 @@ def _header(name: str, needed: bool, said: str, schema: dict[str, Any]) -> dict[
     return {"name": name, "in": "header", "required": needed, "description": said, "schema": schema}
 
 
-def _is_one(route: _Route) -> bool:
+def _is_one(route: Signature) -> bool:
     """Whether the answer is a single thing with an entity tag of its own."""
     return route.method == "get" and "request" in route.hints
 
 
-def _body(route: _Route, known: Known, name: str) -> dict[str, Any]:
+def _body(route: Signature, known: Known, name: str) -> dict[str, Any]:
     shape, components = known.of(route.body), known.components
     if route.method == "patch":
         shape = _patched(shape, components)
     media: dict[str, Any] = {"schema": shape}
     if name in BODIES:
         media["examples"] = {"plain": {"value": BODIES[name]}}
-    takes = route.handler.opt.get(TAKES, ("application/json",))
-    return {"required": not route.optional, "content": dict.fromkeys(takes, media)}
+    return {"required": not route.optional, "content": dict.fromkeys(route.takes, media)}
 
 
 def _patched(shape: Shape, components: Mapping[str, Shape]) -> Shape:
@@ -291,15 +215,15 @@ def _patched(shape: Shape, components: Mapping[str, Shape]) -> Shape:
 
 
 # ------------------------------------------------------------------ answers
-def _responses(route: _Route, known: Known, name: str) -> dict[str, Any]:
+def _responses(route: Signature, known: Known, name: str) -> dict[str, Any]:
     status = route.handler.status_code
     headers = ["request", "policy"]
     if _is_one(route) or route.method in ("put", "patch") or name == "endpoints.read":
         headers.append("etag")
-    if status == 201 or (route.method == "post" and route.path == f"/{_tag(route.path)}"):
-        headers += ["etag", "location"] if _tag(route.path) == "endpoints" else ["location"]
+    if status == 201 or (route.method == "post" and route.path == f"/{route.tag}"):
+        headers += ["etag", "location"] if route.tag == "endpoints" else ["location"]
     good: dict[str, Any] = {"description": HTTPStatus(status).phrase, "headers": _refs(headers)}
-    if route.answer is not _ABSENT and status != 204:
+    if route.answer is not ABSENT and status != 204:
         media: dict[str, Any] = {"schema": known.of(route.answer)}
         if name in ANSWERS:
             media["examples"] = {"plain": {"value": ANSWERS[name]}}
@@ -317,13 +241,13 @@ def _refs(names: Sequence[str]) -> dict[str, Any]:
     return {spoken.get(name, name): {"$ref": f"#/components/headers/{name}"} for name in names}
 
 
-def _refusals(route: _Route) -> list[int]:
+def _refusals(route: Signature) -> list[int]:
     found = {400, 401, 403, 429, 500, 503}
     if "{" in route.path:
         found.add(404)
     if route.method == "post":
         found |= {409, 422}
-    if route.body is not _ABSENT or route.method == "post":
+    if route.body is not ABSENT or route.method == "post":
         found |= {413, 415}
     if route.method in ("put", "patch", "delete"):
         found |= {409, 412, 428}

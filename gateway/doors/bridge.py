@@ -5,7 +5,7 @@ request.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import unquote
 
@@ -16,35 +16,48 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
+_SMALL = 64 * 1024
+
+
 class Bridge:
-    """An RSGI application made of an ASGI one. HTTP only; a body is read when the application asks for it, an answer in parts is streamed."""
+    """An RSGI application made of an ASGI one. HTTP only; a body is read when the application asks for it, and no faster; an answer in parts is
+    streamed."""
 
     def __init__(self, app: App) -> None:
         self._app = app
 
     async def __call__(self, scope: Any, protocol: Any) -> None:
         """Serve one request."""
-        exchange = _Exchange(protocol)
+        length = scope.headers.get("content-length", "")
+        exchange = _Exchange(protocol, small=length.isdigit() and int(length) <= _SMALL)
         await self._app(_asgi_scope(scope), exchange.receive, exchange.send)
 
 
 class _Exchange:
     """One request's body and answer."""
 
-    def __init__(self, protocol: Any) -> None:
+    def __init__(self, protocol: Any, *, small: bool) -> None:
         self._protocol = protocol
+        self._small = small
+        self._parts: AsyncIterator[bytes] | None = None
         self._asked = False
         self._status = 500
         self._headers: list[tuple[str, str]] = []
         self._stream: Any = None
 
     async def receive(self) -> Message:
-        """The whole body at once; asked again, the end of the connection."""
-        if not self._asked:
+        """A small body at once, any other in parts, so that whoever takes no more than so much can stop; asked again, the end of the connection."""
+        if self._asked:
+            await self._protocol.client_disconnect()
+            return {"type": "http.disconnect"}
+        if self._small:
             self._asked = True
             return {"type": "http.request", "body": await self._protocol(), "more_body": False}
-        await self._protocol.client_disconnect()
-        return {"type": "http.disconnect"}
+        if self._parts is None:
+            self._parts = aiter(self._protocol)
+        part = await anext(self._parts, None)
+        self._asked = part is None
+        return {"type": "http.request", "body": bytes(part or b""), "more_body": part is not None}
 
     async def send(self, message: Message) -> None:
         """Status and headers, then the body in one part or in many."""

@@ -1,0 +1,57 @@
+"""What every request is held against before its handler sees it: nothing is taken that is not read, and nothing is read that is not what it says."""
+
+from typing import Any
+from urllib.parse import parse_qsl
+
+from litestar.connection import ASGIConnection
+from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
+from litestar.types import Scope
+
+from gateway import settings
+from gateway.api import callers
+from gateway.api.problems import Problem
+from gateway.api.signature import JSON, TAKES, signature
+
+MOST = 1024 * 1024
+"""Bytes of a body, where a handler does not say otherwise."""
+
+
+async def fit(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+    """A Litestar guard: every query parameter is known and said once, and the body is of a type that is read. Problem 400 or 415."""
+    if not isinstance(handler, HTTPRouteHandler) or connection.scope.get("method") == "OPTIONS":
+        return
+    if connection.scope["query_string"]:
+        _need_known(connection.scope, handler)
+    if connection.scope["method"] in ("POST", "PUT", "PATCH"):
+        _need_type(connection.scope, handler)
+
+
+def _need_known(scope: Scope, handler: HTTPRouteHandler) -> None:
+    known = signature(handler.fn, handler).query
+    seen: set[str] = set()
+    for name, _ in parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True):
+        if name not in known:
+            fault = settings.unknown_key(name[:100], known, place=f"query.{name[:100]}")
+            raise Problem(
+                400, "request.invalid", "there is no such query parameter", place=fault.place, remedy=fault.remedy
+            )
+        if name in seen:
+            raise Problem(400, "request.invalid", "this query parameter is said twice", place=f"query.{name}")
+        seen.add(name)
+
+
+def _need_type(scope: Scope, handler: HTTPRouteHandler) -> None:
+    given = callers.header(scope, b"content-type")
+    # Without one, an empty body is meant or JSON is: whoever sends something else says so.
+    if not given:
+        return
+    takes = handler.opt.get(TAKES, JSON)
+    kind = given.partition(";")[0].strip().lower()
+    if kind not in takes and not (takes == JSON and kind.endswith("+json") and kind.startswith("application/")):
+        raise Problem(
+            415,
+            "request.unsupported_media_type",
+            "the body is not of a type that is read here",
+            place="header.content-type",
+            remedy=f"send content-type: {' or '.join(takes)}",
+        )
