@@ -8,7 +8,7 @@ from litestar.exceptions import HTTPException
 from litestar.response import Redirect
 from litestar.static_files import create_static_files_router
 
-from gateway.console import customers, entrance, frame, live, matches, overview
+from gateway.console import customers, entrance, frame, live, mapping_acts, mappings, matches, overview
 from gateway.desk.resources import Desk
 from gateway.errors import GatewayError
 
@@ -18,6 +18,9 @@ PAGES = (
     matches.merge,
     matches.reject,
     matches.unmerge,
+    mappings.mappings,
+    mappings.one,
+    *mapping_acts.ACTS,
     customers.customers,
     customers.customer,
     customers.orders,
@@ -28,6 +31,8 @@ PAGES = (
 LIVE: tuple[tuple[str, frame.Parts], ...] = (
     ("/console", overview.parts),
     ("/console/matches", matches.parts),
+    ("/console/mappings", mappings.list_parts),
+    ("/console/mappings/[^/]+/[^/]+", mappings.parts),
 )
 """Regular expressions of paths, and the parts of the page there."""
 

@@ -82,7 +82,8 @@ class Mappings:
         """Every mapping that an account reads with, and those accounts."""
         found: dict[Line, list[Opened]] = {}
         for opened in self._accounts.all():
-            for stem in opened.programs:
+            # An account that names its mapping reads with no other.
+            for stem in opened.card.stems(opened.account.options) or opened.programs:
                 found.setdefault((opened.card.name, stem), []).append(opened)
         return dict(sorted(found.items()))
 
@@ -215,8 +216,8 @@ class Mappings:
         """What versions make of an entry, each value as the viewer may see it. PayloadError when it lies outside of the viewer's domain or is
         read by another mapping; GatewayError when it cannot be opened."""
         opened = self._accounts.need(entry.account)
-        if not viewer.sees(opened.account.unit) or (by[-1].stem not in opened.programs):
-            raise PayloadError("no such entry of this mapping", place=entry.id)
+        if not viewer.sees(opened.account.unit):
+            raise PayloadError("no such entry", place=entry.id)
         source = source_of(entry, self._accounts, self._vault)
         if source.stem != by[-1].stem or opened.card.name != by[-1].connector:
             raise PayloadError(f"this entry is read by {opened.card.name}/{source.stem or '-'}", place=entry.id)
@@ -299,3 +300,17 @@ def _class_of(number: int, line: str) -> str:
     if number < 2 or line.startswith("@@"):
         return "at"
     return {"+": "added", "-": "removed"}.get(line[:1], "")
+
+
+def table_of(text: str, field: str) -> tuple[str, int] | None:
+    """The table that a field of a mapping is read by, and the line where it begins; line 0 for one that is shared. None without one."""
+    places = dict(_places(text))
+    for name in places:
+        if name.endswith(f"fields.{field}.table"):
+            table = _value_at(text, name)
+            return table, places.get(f"tables.{table}", 0)
+    return None
+
+
+def _value_at(text: str, field: str) -> str:
+    return next(piece.text() for piece in _walk(mapfile.read(text, "text.yaml")) if piece.field == field)
