@@ -1,133 +1,16 @@
 """The canonical model as a page and as JSON Schemas, and which changes of a schema break a reader."""
 
-from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, get_args, get_origin
+from collections.abc import Iterator
+from typing import Any, get_args
 
 import msgspec
-from msgspec import Meta, UnsetType
+from msgspec import UnsetType
 
 from docs.generate import text
-from gateway.model import (
-    appointment,
-    customer,
-    event,
-    identity,
-    interaction,
-    order,
-    organisation,
-    relationship,
-    stock,
-    values,
-)
-from gateway.model.record import Coded, Record
+from gateway.desk.schemas import INSIDE, PARTS, RECORDS, Schema, all_schemas, class_of
 from gateway.settings import bare
 
-RECORDS: Mapping[str, type[Record]] = {
-    "customer": customer.Customer,
-    "order": order.Order,
-    "interaction": interaction.Interaction,
-    "appointment": appointment.Appointment,
-    "relationship": relationship.Relationship,
-    "staff": organisation.Staff,
-    "unit": organisation.Unit,
-    "stock": stock.StockLevel,
-}
-_PARTS = (
-    values.ContactPoint, values.Address, values.Region, values.Money, values.Quantity, Coded, order.Breakdown, order.Line, order.PaymentPart,
-    order.Shipment, order.AftersaleCase,
-)  # fmt: skip
-# Kept with the record and never published.
-_INSIDE = ("provenance",)
-_Schema = dict[str, Any]
-
-
-def all_schemas() -> dict[str, _Schema]:
-    """File name without its ending → JSON Schema 2020-12."""
-    return {name: _record(kind) for name, kind in RECORDS.items()} | {"event": _event()}
-
-
-def _record(struct: type[Record]) -> _Schema:
-    schema = msgspec.json.schema(struct)
-    for part in (struct, *_PARTS):
-        found = schema["$defs"].get(part.__name__)
-        if found is not None:
-            _describe(found["properties"], part)
-    if struct is customer.Customer:
-        schema["$defs"]["Customer"]["properties"]["identities"] = _identities()
-    for name in _INSIDE:
-        schema["$defs"][struct.__name__]["properties"].pop(name, None)
-    return _headed(schema)
-
-
-def _identities() -> _Schema:
-    """What a customer's event adds when keys became known: they are kept beside the record, not in it."""
-    text_, yes = {"type": "string"}, {"type": "boolean"}
-    value = {**text_, "x-sensitivity": "contact"}
-    strength = {"enum": sorted(one.value for one in identity.Strength)}
-    shape = {"namespace": text_, "scope": text_, "value": value, "strength": strength, "verified": yes, "live": yes}
-    return {
-        "type": "array",
-        "description": "The identities that are new with this event.",
-        "items": {"type": "object", "properties": shape},
-    }
-
-
-def _event() -> _Schema:
-    schema = msgspec.json.schema(event.Event)
-    shape = schema["$defs"]["Event"]["properties"]
-    shape["type"] = {"enum": list(event.TYPES)}
-    shape["timestamp"]["format"] = "date-time"
-    shape["data"] = {
-        "type": "object",
-        "description": "The record under its kind, the customer it belongs to, and the names of the fields that moved.",
-        "properties": {name: {"$ref": f"{name}.json"} for name in RECORDS}
-        | {
-            "merged": {"type": "object", "properties": {"id": {"type": "string"}}},
-            "other": {"type": "object", "properties": {"id": {"type": "string"}}},
-            "changed": {"type": "array", "items": {"type": "string"}},
-        },
-        "required": ["changed"],
-    }
-    classes = {"enum": sorted(one.value for one in values.Sensitivity if one is not values.Sensitivity.PUBLIC)}
-    shape["withheld"] = {
-        "type": "array",
-        "items": classes,
-        "description": "Classes of which this endpoint's grants dropped something.",
-    }
-    shape["erased"] = {
-        "type": "array",
-        "items": classes,
-        "description": "Classes of which something cannot be opened any more by anybody: its record was erased.",
-    }
-    shape["sealed"] = {
-        "type": "string",
-        "description": "A compact JWE to this endpoint's own key: a JSON object of the sealed values by their JSON Pointers (RFC 6901).",
-    }
-    return _headed(schema)
-
-
-def _headed(schema: _Schema) -> _Schema:
-    for part in schema["$defs"].values():
-        part["description"] = text.plain(part.get("description"))
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "x-schema": event.SCHEMA, **schema}
-
-
-def _describe(properties: _Schema, struct: type[msgspec.Struct]) -> None:
-    for field in text.fields(struct):
-        shape = properties[field.encode_name]
-        if (found := class_of(field.type)) != "public":
-            shape["x-sensitivity"] = found
-        if "datetime" in str(field.type):
-            shape["format"] = "date-time"
-
-
-def class_of(kind: Any) -> str:
-    """The sensitivity class in a field's type."""
-    if get_origin(kind) is Annotated:
-        for part in get_args(kind):
-            if isinstance(part, Meta) and part.extra and "sensitivity" in part.extra:
-                return str(part.extra["sensitivity"].value)
-    return next((found for part in get_args(kind) if (found := class_of(part)) != "public"), "public")
+__all__ = ["all_schemas", "breaks", "class_of", "page"]
 
 
 # ---------------------------------------------------------------------- model.md
@@ -140,7 +23,7 @@ def page() -> str:
     )
     parts = [text.NOTE, "# Canonical model\n", intro]
     parts += [_struct(f"{kind.__name__} (`{name}`)", kind) for name, kind in RECORDS.items()]
-    parts += ["# Parts of records\n", *(_struct(kind.__name__, kind) for kind in _PARTS)]
+    parts += ["# Parts of records\n", *(_struct(kind.__name__, kind) for kind in PARTS)]
     return "\n".join(parts)
 
 
@@ -153,7 +36,7 @@ def _struct(title: str, struct: type[msgspec.Struct]) -> str:
             "yes" if _may_be(type(None), field.type) else "",
         ]
         for field in text.fields(struct)
-        if field.name not in _INSIDE
+        if field.name not in INSIDE
     ]
     return (
         f"## {title}\n\n{text.plain(struct.__doc__)}\n\n{text.table(('field', 'is', 'class', 'can be erased'), rows)}"
@@ -166,7 +49,7 @@ def _may_be(wanted: type, kind: Any) -> bool:
 
 
 # ---------------------------------------------------------------------- compatibility
-def breaks(old: _Schema, new: _Schema) -> list[str]:
+def breaks(old: Schema, new: Schema) -> list[str]:
     """What a reader written against ``old`` would trip over in ``new``: a field that is gone, a type that changed, an enum value that is gone.
 
     New fields, new enum values, new definitions and descriptions break nobody: readers are told to ignore what they do not know.
@@ -175,7 +58,7 @@ def breaks(old: _Schema, new: _Schema) -> list[str]:
     return list(_compare(old, new, "", definitions))
 
 
-def _compare(old: _Schema, new: _Schema, place: str, definitions: tuple[_Schema, _Schema]) -> Iterator[str]:
+def _compare(old: Schema, new: Schema, place: str, definitions: tuple[Schema, Schema]) -> Iterator[str]:
     if old.get("$ref") != new.get("$ref") and "$ref" in old:
         yield f"{place or 'schema'}: was {old['$ref']}, is {new.get('$ref', 'something else')}"
         return
@@ -204,7 +87,7 @@ def _compare(old: _Schema, new: _Schema, place: str, definitions: tuple[_Schema,
     )
 
 
-def _types(schema: _Schema) -> set[str]:
+def _types(schema: Schema) -> set[str]:
     """The JSON types, and definitions, that a value may have; empty for anything."""
     if "anyOf" in schema:
         return {kind for part in schema["anyOf"] for kind in _types(part)}

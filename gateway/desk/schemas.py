@@ -1,0 +1,133 @@
+"""The canonical model as JSON Schemas (2020-12), made from its structs: what subscribers and partners are given to read by."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, get_args, get_origin
+
+import msgspec
+from msgspec import Meta
+
+from gateway.model import (
+    appointment,
+    customer,
+    event,
+    identity,
+    interaction,
+    order,
+    organisation,
+    relationship,
+    stock,
+    values,
+)
+from gateway.model.record import Coded, Record
+
+Schema = dict[str, Any]
+
+RECORDS: Mapping[str, type[Record]] = {
+    "customer": customer.Customer,
+    "order": order.Order,
+    "interaction": interaction.Interaction,
+    "appointment": appointment.Appointment,
+    "relationship": relationship.Relationship,
+    "staff": organisation.Staff,
+    "unit": organisation.Unit,
+    "stock": stock.StockLevel,
+}
+PARTS: tuple[type[msgspec.Struct], ...] = (
+    values.ContactPoint, values.Address, values.Region, values.Money, values.Quantity, Coded, order.Breakdown, order.Line, order.PaymentPart,
+    order.Shipment, order.AftersaleCase,
+)  # fmt: skip
+INSIDE = ("provenance",)
+"""Kept with the record and never published."""
+
+
+def all_schemas() -> dict[str, Schema]:
+    """File name without its ending → JSON Schema 2020-12."""
+    return {name: _record(kind) for name, kind in RECORDS.items()} | {"event": _event()}
+
+
+def _record(struct: type[Record]) -> Schema:
+    schema = msgspec.json.schema(struct)
+    for part in (struct, *PARTS):
+        found = schema["$defs"].get(part.__name__)
+        if found is not None:
+            _describe(found["properties"], part)
+    if struct is customer.Customer:
+        schema["$defs"]["Customer"]["properties"]["identities"] = _identities()
+    for name in INSIDE:
+        schema["$defs"][struct.__name__]["properties"].pop(name, None)
+    return _headed(schema)
+
+
+def _identities() -> Schema:
+    """What a customer's event adds when keys became known: they are kept beside the record, not in it."""
+    text_, yes = {"type": "string"}, {"type": "boolean"}
+    value = {**text_, "x-sensitivity": "contact"}
+    strength = {"enum": sorted(one.value for one in identity.Strength)}
+    shape = {"namespace": text_, "scope": text_, "value": value, "strength": strength, "verified": yes, "live": yes}
+    return {
+        "type": "array",
+        "description": "The identities that are new with this event.",
+        "items": {"type": "object", "properties": shape},
+    }
+
+
+def _event() -> Schema:
+    schema = msgspec.json.schema(event.Event)
+    shape = schema["$defs"]["Event"]["properties"]
+    shape["type"] = {"enum": list(event.TYPES)}
+    shape["timestamp"]["format"] = "date-time"
+    shape["data"] = {
+        "type": "object",
+        "description": "The record under its kind, the customer it belongs to, and the names of the fields that moved.",
+        "properties": {name: {"$ref": f"{name}.json"} for name in RECORDS}
+        | {
+            "merged": {"type": "object", "properties": {"id": {"type": "string"}}},
+            "other": {"type": "object", "properties": {"id": {"type": "string"}}},
+            "changed": {"type": "array", "items": {"type": "string"}},
+        },
+        "required": ["changed"],
+    }
+    classes = {"enum": sorted(one.value for one in values.Sensitivity if one is not values.Sensitivity.PUBLIC)}
+    shape["withheld"] = {
+        "type": "array",
+        "items": classes,
+        "description": "Classes of which this endpoint's grants dropped something.",
+    }
+    shape["erased"] = {
+        "type": "array",
+        "items": classes,
+        "description": "Classes of which something cannot be opened any more by anybody: its record was erased.",
+    }
+    shape["sealed"] = {
+        "type": "string",
+        "description": "A compact JWE to this endpoint's own key: a JSON object of the sealed values by their JSON Pointers (RFC 6901).",
+    }
+    return _headed(schema)
+
+
+def _headed(schema: Schema) -> Schema:
+    for part in schema["$defs"].values():
+        part["description"] = _plain(part.get("description"))
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "x-schema": event.SCHEMA, **schema}
+
+
+def _describe(properties: Schema, struct: type[msgspec.Struct]) -> None:
+    for field in msgspec.structs.fields(struct):
+        shape = properties[field.encode_name]
+        if (found := class_of(field.type)) != "public":
+            shape["x-sensitivity"] = found
+        if "datetime" in str(field.type):
+            shape["format"] = "date-time"
+
+
+def _plain(docstring: str | None) -> str:
+    return " ".join((docstring or "").replace("``", "`").split())
+
+
+def class_of(kind: Any) -> str:
+    """The sensitivity class in a field's type."""
+    if get_origin(kind) is Annotated:
+        for part in get_args(kind):
+            if isinstance(part, Meta) and part.extra and "sensitivity" in part.extra:
+                return str(part.extra["sensitivity"].value)
+    return next((found for part in get_args(kind) if (found := class_of(part)) != "public"), "public")
