@@ -126,6 +126,9 @@ def strength(assertion: Assertion) -> Strength:
     return space.strength
 
 
+_SHARED = "same phone, e-mail or address"
+
+
 def claims_of(assertions: Sequence[Assertion], keys: Sequence[bytes]) -> tuple[Claim, ...]:
     """Assertions with their blind indexes, without those that never identify anybody and without repeats."""
     seen: set[bytes] = set()
@@ -169,6 +172,8 @@ def resolve(
     # 3: a verified phone or e-mail that another verified customer carries.
     for other in look.sharing([claim for claim in claims if claim.strength is Strength.MEDIUM], verified=True):
         union.join(other, "same verified phone or e-mail")
+    # 4: a phone that is new to this customer and that somebody else carries makes a candidate, as it does for a new customer.
+    union.suspect([claim for claim in claims if claim.strength is not Strength.STRONG and not union.carries(claim)])
     vouched = {_slot(claim) for claim in retired if union.carries(claim)}
     attach = _one_each([claim for claim in claims if union.may_carry(claim, gone, vouched)], gone, union)
     return Resolution(
@@ -260,6 +265,13 @@ class _Union:
         self.members.add(other)
         self.subject = survivor
 
+    def suspect(self, claims: Sequence[Claim]) -> None:
+        """Ask a person about whoever else carries one of these."""
+        for other in self.look.sharing(claims, verified=False):
+            pair = _pair(self.subject, other, _SHARED)
+            if other not in self.members and (pair.a, pair.b) not in self.look.apart:
+                self.pairs.append(pair)
+
     def carries(self, claim: Claim) -> bool:
         """Whether the key is an edge of one of the members already."""
         return any(name in self.members for name in self.look.names(claim.key))
@@ -303,7 +315,7 @@ def _by_medium(claims: Sequence[Claim], strong: Sequence[Claim], look: _Look, go
         return Resolution(customer=suspects[0], new=False, attach=_one_each(claims, gone))
     # 4: an unverified phone or a shared one makes candidates, never a merge. "" stands for the customer about to be made.
     soft = [claim for claim in claims if claim.strength is not Strength.STRONG]
-    pairs = tuple(Pair("", other, "same phone, e-mail or address") for other in look.sharing(soft, verified=False))
+    pairs = tuple(Pair("", other, _SHARED) for other in look.sharing(soft, verified=False))
     return Resolution(customer=None, new=True, attach=_one_each(claims, gone), pairs=pairs)
 
 

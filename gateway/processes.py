@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import importlib
 import ssl
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
@@ -13,19 +14,22 @@ import structlog
 from granian.constants import Interfaces
 from granian.server.embed import Server
 
-from gateway import audit, breaker, inner, journal, limiter, settings, shelf, store
+from gateway import audit, breaker, configure, journal, limiter, settings, shelf, store
 from gateway.book import Book
 from gateway.clock import SECOND, Clock
 from gateway.connector import Reply, Request
 from gateway.desk import shadow
+from gateway.desk.alarms import Alarms, Voice
+from gateway.desk.channels import open_channels
 from gateway.desk.clients import Clients
 from gateway.desk.figures import EVERY, Figures
+from gateway.desk.lookout import Lookout, Sources
 from gateway.desk.mappings import Mappings
 from gateway.desk.resources import Desk, Part
 from gateway.desk.shadow import Shadows
 from gateway.desk.users import Users
 from gateway.desk.watch import Watch
-from gateway.doors.bridge import App
+from gateway.doors.bridge import App, Later
 from gateway.doors.files import FilesDoor, Watched
 from gateway.doors.http import HttpDoor
 from gateway.doors.mllp import serve_mllp
@@ -38,6 +42,7 @@ from gateway.pipeline.ledger import Ledgers
 from gateway.pipeline.partner import Tokens
 from gateway.pipeline.receive import Gate, Receiver, RejectLog
 from gateway.pipeline.versions import Versions
+from gateway.sealing import unsealed
 from gateway.snapshot import STALE, Board
 from gateway.vault import Vault
 
@@ -94,14 +99,34 @@ def desk_of(ground: Ground, *, parts: Callable[[], list[Part]], tree: units.Unit
     is alone."""
     tree = tree or units.Units()
     documents, vault, clock = ground.documents, ground.vault, ground.clock
-    maps = mappings_of(ground)
+    maps, figures = mappings_of(ground), Figures(ground.board, clock)
+    clients = Clients(documents=documents, vault=vault, clock=clock, below=tree.below)
+    users = Users(documents=documents, vault=vault, clock=clock, below=tree.below)
     return Desk(
         clock=clock, records=ground.records, log=ground.log, shelf=documents, vault=vault, limits=ground.limits, meters=ground.meters,
-        accounts=ground.accounts, board=ground.board, trail=ground.trail, book=ground.book, figures=Figures(ground.board, clock), parts=parts,
-        clients=Clients(documents=documents, vault=vault, clock=clock, below=tree.below),
-        users=Users(documents=documents, vault=vault, clock=clock, below=tree.below), below=tree.below,
+        accounts=ground.accounts, board=ground.board, trail=ground.trail, book=ground.book, figures=figures, parts=parts,
+        clients=clients, users=users, below=tree.below, alarms=alarms_of(ground, figures, clients, users, parts),
         watch=Watch(ground.records, clock), mappings=maps, shadows=shadows_of(ground, maps),
     )  # fmt: skip
+
+
+def alarms_of(
+    ground: Ground, figures: Figures, clients: Clients, users: Users, parts: Callable[[], list[Part]]
+) -> Alarms:
+    """Alerts as this process shows them; whoever runs their rounds tells of them."""
+    tree, clock = ground.tree, ground.clock
+    channels = open_channels(configure.channels_of(tree, lambda one: unsealed(one, ground.vault)), clock=clock)
+    sources = Sources(
+        clock=clock, records=ground.records, documents=ground.documents, board=ground.board, trail=ground.trail, figures=figures,
+        clients=clients, users=users, parts=lambda: {one.name: one.reason for one in parts() if not one.ok},
+        accounts=tuple(tree.accounts), folder=tree.gateway.data_dir, silence=tree.alerts.silence,
+    )  # fmt: skip
+    alarms = Alarms(
+        documents=ground.documents, trail=ground.trail, clock=clock, lookout=Lookout(sources), limits=configure.limits_of(tree),
+        voice=Voice(channels=channels, lang=tree.alerts.language, home=tree.gateway.public_url.rstrip("/")),
+    )  # fmt: skip
+    ground.closers.append(alarms.close)
+    return alarms
 
 
 def mappings_of(ground: Ground) -> Mappings:
@@ -148,6 +173,12 @@ async def crewed() -> AsyncIterator[Crew]:
         crew.dismiss()
 
 
+def _inner(desk: Desk) -> App:
+    # Health, API and console cost as much to load as everything else; a door takes things in meanwhile.
+    made = importlib.import_module("gateway.inner").create_app(desk)
+    return cast(App, made)
+
+
 class Door:
     """One process that takes things in. The first of them also holds the MLLP listeners and watched directories."""
 
@@ -164,10 +195,11 @@ class Door:
     async def run(self, stop: asyncio.Event) -> None:
         """Until ``stop``; then finish what was begun."""
         http = self._ground.tree.http
+        inner = Later(lambda: _inner(self._desk))
         door = HttpDoor(
             accept=self._receiver.accept,
             oversized=self._receiver.oversized,
-            inner=cast(App, inner.create_app(self._desk)),
+            inner=inner,
             clock=self._ground.clock,
             meters=self._ground.meters,
             max_body=http.max_body,
@@ -186,8 +218,10 @@ class Door:
             _ = crew.start(self._sampling())
             if self._index == 0:
                 _ = crew.start(self._desk.shadows.run())
+                _ = crew.start(self._desk.alarms.run())
                 await self._open_other_doors(crew)
             serving = crew.start(server.serve())
+            await inner.begin()
             await stop.wait()
             self._desk.watch.close()
             server.stop()  # type: ignore[no-untyped-call]  # granian leaves it untyped

@@ -19,6 +19,26 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 _SMALL = 64 * 1024
 
 
+class Later:
+    """An ASGI application that is made in a thread, from the first request on it or ``begin``; requests wait for it."""
+
+    def __init__(self, make: Callable[[], App]) -> None:
+        self._make = make
+        self._made: asyncio.Task[App] | None = None
+
+    def begin(self) -> "asyncio.Task[App]":
+        """Have it made."""
+        if self._made is None:
+            self._made = asyncio.get_running_loop().create_task(asyncio.to_thread(self._make))
+        return self._made
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        # A caller who goes away must not take the others' application with them.
+        app = await asyncio.shield(self.begin())
+        await app(scope, receive, send)
+
+
 class Bridge:
     """An RSGI application made of an ASGI one. HTTP only; a body is read when the application asks for it, and no faster; an answer in parts is
     streamed."""

@@ -215,6 +215,21 @@ def test_rule_4_a_phone_that_one_side_did_not_verify_never_merges_but_makes_a_pa
     assert registry.candidates == {(one, two)}
 
 
+def test_rule_4_a_phone_that_somebody_known_says_later_makes_a_pair_once() -> None:
+    """As it does for somebody new; said again it makes no second one, and a pair kept apart stays apart."""
+    registry = Registry()
+    one, two = registry.say(code("C1"), phone("1")), registry.say(code("C2"))
+    assert one and two
+    assert registry.resolve(code("C2"), phone("1")).pairs == (Pair(one, two, "same phone, e-mail or address"),)
+    assert registry.say(code("C2"), phone("1")) == two
+    assert registry.candidates == {(one, two)}
+    assert registry.resolve(code("C2"), phone("1")).pairs == ()
+    three = registry.say(code("C3"))
+    assert three
+    registry.apart |= {(one, three), (two, three)}
+    assert registry.resolve(code("C3"), phone("1")).pairs == ()
+
+
 def test_rule_4_a_phone_that_many_share_tells_nothing() -> None:
     """A shop's own phone stands on everybody."""
     registry = Registry()
