@@ -1,6 +1,6 @@
 """From settings to typed parts: accounts by their connectors' cards, and mappings."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin
 
@@ -8,6 +8,8 @@ import msgspec
 
 from gateway import limiter, mapping, settings
 from gateway.connector import Account, Card, Connector, Tools
+from gateway.desk.alerts import Limits
+from gateway.desk.channels import Wanted
 from gateway.model.lane import Lane
 from gateway.model.secret import MASK, Secret
 from gateway.pipeline import versions
@@ -103,6 +105,37 @@ def open_account(account: Account, card: Card, tools: Tools, raw: Mapping[str, A
     own = {stem: programs[card.name, stem] for stem in _stems(card, account)}
     return Opened(
         account=account, card=card, connector=connector, programs=own, facts=facts_of(account), rate=rate_of(raw)
+    )
+
+
+# ------------------------------------------------------------------ alerts
+def channels_of(tree: settings.Settings, opened: Callable[[Secret], Secret]) -> Wanted:
+    """By which ways alerts are told. ``opened`` opens what stands sealed."""
+    one = tree.alerts
+    return Wanted(
+        webhook=one.webhook,
+        secret=opened(one.secret) if one.secret else None,
+        robot=opened(one.wecom_robot) if one.wecom_robot else None,
+        mail=one.mail,
+        to=one.mail_to,
+        sender=one.mail_from,
+        username=one.mail_username,
+        password=opened(one.mail_password) if one.mail_password else None,
+        lang=one.language,
+        allow_private=one.allow_private,
+    )
+
+
+def limits_of(tree: settings.Settings) -> Limits:
+    """From where on something is wrong."""
+    one = tree.alerts
+    return Limits(
+        backlog=one.backlog,
+        backlog_age=one.backlog_age,
+        deliveries=one.deliveries,
+        expiring=one.expiring,
+        disk=one.disk,
+        hold=one.hold,
     )
 
 

@@ -9,6 +9,7 @@ from connectors.registry import CARDS
 from gateway import app, configure, sealing, settings, subscription, vaults
 from gateway.clock import SECOND, TurnedClock
 from gateway.connector import Can, Connector
+from gateway.desk.channels import open_channels
 from gateway.destination import Endpoint, Kind
 from gateway.destinations import open_destination, sign
 from gateway.destinations.address import Unfit, Vetter
@@ -53,7 +54,28 @@ def config_faults(tree: settings.Settings) -> list[GatewayError]:
             )
     for name, one in tree.endpoints.items():
         faults += _endpoint_faults(name, one)
-    return faults
+    return faults + _alert_faults(tree)
+
+
+def _alert_faults(tree: settings.Settings) -> list[ConfigError]:
+    strangers = [
+        settings.unknown_key(name, tree.accounts, place=f"alerts.silence.{name}")
+        for name in tree.alerts.silence
+        if name not in tree.accounts
+    ]
+    try:
+        wanted = configure.channels_of(tree, _readable)
+        if (robot := tree.alerts.wecom_robot) and _sealed(robot):
+            wanted = msgspec.structs.replace(wanted, robot=Secret("https://qyapi.weixin.qq.com/"))
+        _ = open_channels(wanted, clock=TurnedClock())
+    except ConfigError as error:
+        return [*strangers, error]
+    return strangers
+
+
+def _readable(secret: Secret) -> Secret:
+    """As it stands; what is sealed opens only where the keys are."""
+    return secret if not _sealed(secret) else Secret(_PLACEHOLDER)
 
 
 def _endpoint_faults(name: str, one: settings.Endpoint) -> list[ConfigError]:

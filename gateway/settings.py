@@ -191,6 +191,39 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     grants: Annotated[Grants, _knob("What this endpoint sees, per class.")] = Grants()
 
 
+class Alerts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who hears of what is wrong, and from where on it is wrong. Each way is told once when something begins and once when it is over."""
+
+    webhook: Annotated[str, _knob("An address that gets alerts as signed webhooks.")] = ""
+    secret: Annotated[Secret | None, _knob("whsec_…: what alerts to `webhook` are signed with.")] = None
+    wecom_robot: Annotated[
+        Secret | None, _knob("The address of a WeCom group robot, as the group shows it; it holds the robot's key.")
+    ] = None
+    mail: Annotated[str, _knob("The mail server that alerts go through: smtp://host:587 or smtps://host:465.")] = ""
+    mail_to: Annotated[tuple[str, ...], _knob("Who gets alerts by mail.")] = ()
+    mail_from: Annotated[str, _knob("Whom they are from.")] = ""
+    mail_username: Annotated[str, _knob("The mail server's user; nobody signs in when empty.")] = ""
+    mail_password: Annotated[Secret | None, _knob("Their password.")] = None
+    language: Annotated[Literal["zh", "en"], _knob("What mails and the robot speak.")] = "zh"
+    allow_private: Annotated[bool, _knob("Whether alerts may go to private and special addresses.")] = False
+    hold: Annotated[
+        Duration, _knob("How long something is wrong before it is told, and right again before that is.")
+    ] = Duration(30)
+    backlog: Annotated[int, _knob("Entries waiting in one lane from which on it is too deep.")] = 10_000
+    backlog_age: Annotated[Duration, _knob("How long the oldest of them may wait.")] = Duration(300)
+    deliveries: Annotated[int, _knob("Deliveries waiting from which on there are too many.")] = 10_000
+    silence: Annotated[
+        dict[str, Duration],
+        _knob(
+            "How long single accounts may say nothing, 0 for any time; for others it is learned from their last week."
+        ),
+    ] = {}
+    expiring: Annotated[Duration, _knob("How long before its end a grant or a client is told of.")] = Duration(
+        7 * 86_400
+    )
+    disk: Annotated[float, _knob("The share of the disk that should be free.")] = 0.1
+
+
 class Account(msgspec.Struct, frozen=True, kw_only=True):
     """What every account may set beside its connector's own options."""
 
@@ -217,6 +250,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     store: Store = Store()
     shared: Shared = Shared()
     vault: Vault = Vault()
+    alerts: Alerts = Alerts()
     accounts: dict[str, dict[str, Any]] = {}
     endpoints: dict[str, Endpoint] = {}
 

@@ -19,6 +19,7 @@ from gateway.pipeline.contrast import Kind
 from gateway.pipeline.deliver import Deliverer
 from gateway.pipeline.ledger import Ledgers
 from gateway.pipeline.operators import Operators
+from gateway.pipeline.partner import breaker_of
 from gateway.pipeline.project import Projector
 from gateway.pipeline.pull import Errands, Pulls
 from gateway.pipeline.read import Reader
@@ -193,11 +194,22 @@ class Worker:
                 counts = await ground.records.counts()
                 for state in ("due", "leased", "waiting"):
                     ground.meters.deliveries.labels(state).set(counts.get(f"deliveries.{state}", 0))
-                parts = {"counts": counts, "endpoints": self._deliverer.parts()}
+                parts = {"counts": counts, "endpoints": self._deliverer.parts(), "accounts": await self._partners()}
                 ground.board.put("worker", ground.clock.now(), parts, ground.meters.registry)
             except (StoreError, OSError) as error:
                 _log.error("worker.counts_failed", detail=str(error))
             await ground.clock.sleep(1.0)
+
+    async def _partners(self) -> dict[str, dict[str, str | int | None]]:
+        """How calls to each account's platform are: the circuit, and the credential."""
+        return {
+            name: {
+                "breaker": (await self._ground.breakers.look(breaker_of(name))).value,
+                "token_expires": tokens.expires_at(),
+                "token_fault": tokens.fault(),
+            }
+            for name, tokens in self._ground.tokens.items()
+        }
 
     async def _witness(self) -> None:
         """Daily: say how far the audit trail has come, so that whoever collects the log can tell if an old trail is put back in its place."""

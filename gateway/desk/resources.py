@@ -8,6 +8,7 @@ import msgspec
 from gateway import access, audit, journal, limiter, snapshot, store
 from gateway.book import Book
 from gateway.clock import Clock
+from gateway.desk.alarms import Alarms
 from gateway.desk.clients import Clients
 from gateway.desk.figures import Figures
 from gateway.desk.mappings import Mappings
@@ -51,6 +52,7 @@ class Desk(msgspec.Struct, kw_only=True):
     watch: Watch
     mappings: Mappings
     shadows: Shadows
+    alarms: Alarms
     parts: Callable[[], list[Part]]
     below: Callable[[str], frozenset[str]]
 

@@ -2,6 +2,7 @@
 
 import importlib
 from types import ModuleType
+from typing import Any
 
 from gateway.clock import Clock
 from gateway.destination import Destination, Endpoint, Kind
@@ -15,6 +16,12 @@ def open_destination(end: Endpoint, *, clock: Clock, vetter: Vetter) -> Destinat
     if end.kind is Kind.WEBHOOK:
         return Webhook(end, clock=clock, vetter=vetter)
     opened: Destination = _module(end.kind).open(end, clock=clock, vetter=vetter)
+    return opened
+
+
+def open_mailbox(end: Endpoint, *, vetter: Vetter, compose: Any) -> Destination:
+    """A mailbox whose letters ``compose`` writes (see ``email.Compose``). ConfigError when it cannot be used."""
+    opened: Destination = _module(Kind.EMAIL).Mailbox(end, vetter, compose)
     return opened
 
 

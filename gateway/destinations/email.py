@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from email.message import EmailMessage
 from email.policy import SMTP as WIRE
@@ -66,6 +66,10 @@ def open(end: Endpoint, *, clock: Clock, vetter: Vetter) -> Destination:  # noqa
     return Mailbox(end, vetter)
 
 
+Compose = Callable[[Endpoint, Sequence[Message], int, str], bytes]
+"""The letter about some messages: the endpoint it is for, the messages, the instant of sending, its ``Message-ID``."""
+
+
 class Mailbox:
     """One message a batch, over a connection of its own: digests are minutes apart, and servers hang up long before.
 
@@ -73,9 +77,10 @@ class Mailbox:
     was accepted, and is sent to none otherwise.
     """
 
-    def __init__(self, end: Endpoint, vetter: Vetter) -> None:
+    def __init__(self, end: Endpoint, vetter: Vetter, compose: Compose | None = None) -> None:
         place = f"endpoints.{end.name}"
         self._end = end
+        self._compose = compose or digested
         self._server = server_of(end.url, place=f"{place}.url")
         self._login = trust.credentials(end, encrypted=self._server.encrypted)
         self._context = trust.context(end.auth, place=f"{place}.auth")
@@ -99,7 +104,8 @@ class Mailbox:
         where = await self._vetter.vet(self._end.url, allow_private=self._end.allow_private)
         if isinstance(where, Unfit):
             return faults.unfit(where)
-        letter = self._letter(messages, now)
+        name = message_id([message.id for message in messages], self._sender)
+        letter = self._compose(self._end, messages, now, name)
         try:
             return await self._hand_over(self._chosen.of(where), letter)
         except (SMTPException, OSError, EOFError) as error:
@@ -144,21 +150,23 @@ class Mailbox:
         answer = await client.data(letter)
         return Tried(status=200, response=f"{answer.code} {answer.message}".encode()[: faults.KEPT])
 
-    def _letter(self, messages: Sequence[Message], now: int) -> bytes:
-        letter = EmailMessage(policy=WIRE)
-        letter["From"] = self._end.sender
-        letter["To"] = ", ".join(self._end.to)
-        letter["Subject"] = digest.subject(messages)
-        letter["Date"] = format_datetime(moment(now))
-        letter["Message-ID"] = message_id([message.id for message in messages], self._sender)
-        # RFC 3834: nobody's holiday notice need answer this.
-        letter["Auto-Submitted"] = "auto-generated"
-        letter.set_content(digest.plain(messages))
-        letter.add_alternative(digest.html(messages), subtype="html")
-        letter.add_attachment(
-            digest.attachment(messages), maintype="application", subtype="x-ndjson", filename="events.ndjson"
-        )
-        return letter.as_bytes()
+
+def digested(end: Endpoint, messages: Sequence[Message], now: int, name: str) -> bytes:
+    """How many events of which types, and the events themselves as an attachment."""
+    letter = EmailMessage(policy=WIRE)
+    letter["From"] = end.sender
+    letter["To"] = ", ".join(end.to)
+    letter["Subject"] = digest.subject(messages)
+    letter["Date"] = format_datetime(moment(now))
+    letter["Message-ID"] = name
+    # RFC 3834: nobody's holiday notice need answer this.
+    letter["Auto-Submitted"] = "auto-generated"
+    letter.set_content(digest.plain(messages))
+    letter.add_alternative(digest.html(messages), subtype="html")
+    letter.add_attachment(
+        digest.attachment(messages), maintype="application", subtype="x-ndjson", filename="events.ndjson"
+    )
+    return letter.as_bytes()
 
 
 def message_id(ids: Sequence[str], sender: str) -> str:

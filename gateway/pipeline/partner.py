@@ -56,7 +56,7 @@ class Caller:
     ) -> Response:
         """See ``connector.Call``."""
         await self._pace()
-        key = f"partner:{self._account}"
+        key = breaker_of(self._account)
         wait = await self._breakers.ask(key, self._policy)
         if wait:
             raise PartnerDown(
@@ -100,6 +100,11 @@ class Caller:
         return Response(status=answer.status_code, headers=dict(answer.headers), body=body)
 
 
+def breaker_of(account: str) -> str:
+    """The key of an account's circuit."""
+    return f"partner:{account}"
+
+
 async def _bounded(answer: httpx.Response) -> bytes:
     chunks, size = [], 0
     async for chunk in answer.aiter_bytes():
@@ -140,8 +145,13 @@ class Tokens:
                 _log.warning("partner.token_failed", account=self._account, code=error.code, detail=error.detail)
                 self._failed[name] = (self._clock.monotonic(), error)
                 raise
+            self._failed.pop(name, None)
             return self._held[name].value
 
     def expires_at(self) -> int | None:
         """When the next of the held tokens ends; None without any."""
         return min((token.expires_at for token in self._held.values()), default=None)
+
+    def fault(self) -> str:
+        """The code of the error that keeps a token from being obtained; empty while all is well."""
+        return next((error.code for _, error in self._failed.values()), "")
