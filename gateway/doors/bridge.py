@@ -48,7 +48,8 @@ class Bridge:
 
     async def __call__(self, scope: Any, protocol: Any) -> None:
         """Serve one request."""
-        length = scope.headers.get("content-length", "")
+        # A request that says neither how long its body is nor that it comes in chunks has none (RFC 9112 §6.3).
+        length = scope.headers.get("content-length", "" if "transfer-encoding" in scope.headers else "0")
         exchange = _Exchange(protocol, small=length.isdigit() and int(length) <= _SMALL)
         await self._app(_asgi_scope(scope), exchange.receive, exchange.send)
 
@@ -68,7 +69,8 @@ class _Exchange:
     async def receive(self) -> Message:
         """A small body at once, any other in parts, so that whoever takes no more than so much can stop; asked again, the end of the connection."""
         if self._asked:
-            await self._protocol.client_disconnect()
+            # The server dies (granian 2.8.7) of whoever waits for the end of a connection whose body was read in parts.
+            await (self._protocol.client_disconnect() if self._parts is None else asyncio.Event().wait())
             return {"type": "http.disconnect"}
         if self._small:
             self._asked = True
