@@ -8,7 +8,7 @@ from litestar.exceptions import HTTPException
 from litestar.response import Redirect
 from litestar.static_files import create_static_files_router
 
-from gateway.console import customers, entrance, frame, live, mapping_acts, mappings, matches, overview
+from gateway.console import customers, entrance, flow, frame, live, mapping_acts, mappings, matches, overview
 from gateway.desk.resources import Desk
 from gateway.errors import GatewayError
 
@@ -21,6 +21,8 @@ PAGES = (
     mappings.mappings,
     mappings.one,
     *mapping_acts.ACTS,
+    flow.flow,
+    flow.raw,
     customers.customers,
     customers.customer,
     customers.orders,
@@ -31,6 +33,7 @@ PAGES = (
 LIVE: tuple[tuple[str, frame.Parts], ...] = (
     ("/console", overview.parts),
     ("/console/matches", matches.parts),
+    ("/console/flow", flow.parts),
     ("/console/mappings", mappings.list_parts),
     ("/console/mappings/[^/]+/[^/]+", mappings.parts),
 )
@@ -48,6 +51,7 @@ def create_router(desk: Desk) -> Router:
             entrance.second,
             entrance.showing,
             entrance.leave,
+            entrance.ticket,
             live.live,
             *PAGES,
         ],

@@ -3,10 +3,17 @@
 from functools import cache
 from zoneinfo import ZoneInfo
 
-from gateway.console.words import customers, mappings, matches, overview, shared
+from gateway.console.words import customers, flow, mappings, matches, overview, shared
 
 LANGUAGES = ("zh", "en")
-WORDS: dict[str, tuple[str, str]] = {**customers.WORDS, **mappings.WORDS, **matches.WORDS, **overview.WORDS, **shared.WORDS}
+WORDS: dict[str, tuple[str, str]] = {
+    **customers.WORDS,
+    **flow.WORDS,
+    **mappings.WORDS,
+    **matches.WORDS,
+    **overview.WORDS,
+    **shared.WORDS,
+}
 
 
 def say(key: str, lang: str, **values: object) -> str:
