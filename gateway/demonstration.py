@@ -27,6 +27,7 @@ from rich.text import Text
 
 from connectors.simulators import SIMULATORS
 from connectors.wecom import fake as wecom
+from gateway import invitation
 from gateway.destinations import sign
 
 # A partner's API and its callbacks must tell of the same people.
@@ -266,7 +267,7 @@ async def _watch(
     plan: Plan, http: httpx.AsyncClient, told: deque[str], seconds: float | None, stop: asyncio.Event, out: Console
 ) -> None:
     began = time.monotonic()
-    out.print(_addresses(plan))
+    out.print(_addresses(plan, await asyncio.to_thread(invitation.invite, plan.folder / "config.toml")))
     plain = not out.is_terminal
     with contextlib.nullcontext() if plain else Live(console=out, refresh_per_second=4, transient=True) as live:
         said = 0.0
@@ -282,8 +283,12 @@ async def _watch(
                     await stop.wait()
 
 
-def _addresses(plan: Plan) -> Panel:
+def _addresses(plan: Plan, guest: invitation.Guest) -> Panel:
     lines = [
+        f"[bold]Console 运维台[/bold]        {guest.link}  (good once, ten minutes)",
+        f"[bold]Partner API 接口[/bold]      http://127.0.0.1:{plan.gateway}/docs",
+        f"  KEY={guest.key}",
+        f'  curl -H "Authorization: Bearer $KEY" http://127.0.0.1:{plan.gateway}/api/v1/customers',
         f"[bold]SCRM pages 客户页面[/bold]   http://127.0.0.1:{plan.scrm}/",
         f"[bold]Health 健康[/bold]           http://127.0.0.1:{plan.gateway}/health   ·   metrics /metrics",
         f"[bold]Callbacks 回调[/bold]        http://127.0.0.1:{plan.gateway}/in/wecom   ·   /in/feed   ·   mllp://127.0.0.1:{plan.mllp}",

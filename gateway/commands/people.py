@@ -11,7 +11,7 @@ from cyclopts import App, Parameter
 from gateway import access, settings
 from gateway.clock import moment, parse
 from gateway.commands.ground import on_ground, trace
-from gateway.commands.terminal import DONE, Config, Json, out, show
+from gateway.commands.terminal import DONE, Config, Json, out, show, tree_of
 from gateway.desk.clients import Clients, Made
 from gateway.desk.users import Role, User, Users
 from gateway.errors import ConfigError
@@ -220,6 +220,21 @@ def users_reset(
     on_ground(config, work)
     _show_password(password, generate=generate)
     out.print(f"{name} signs in anew")
+    return DONE
+
+
+@users_app.command(name="ticket")
+def users_ticket(name: str, *, config: Config = None) -> int:
+    """A link that signs a user in once, within ten minutes, without password or authenticator: for when one is lost. 一次性登录链接。"""
+
+    async def work(ground: Ground) -> str:
+        await trace(ground, "user_ticket", name)
+        return await _users(ground).ticket(name)
+
+    text = on_ground(config, work)
+    tree = tree_of(config)
+    base = tree.gateway.public_url.rstrip("/") or f"http://{tree.http.host}:{tree.http.port}"
+    sys.stdout.write(f"{base}/console/ticket/{text}\n")
     return DONE
 
 

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 import segno
 from litestar import Request, Response, get, post
 from litestar.di import NamedDependency
+from litestar.params import FromPath
 from litestar.response import Redirect
 
 from gateway import limiter
@@ -85,6 +86,19 @@ async def showing(request: Request[Any, Any, Any], desk: NamedDependency[Desk]) 
     await desk.users.leave(request.cookies.get(frame.COOKIE, ""))
     await desk.trail.record([desk.act(f"console:{found.user.name}", "sign_in", "console")])
     return _with_cookie(request, Redirect(_next(request)), found)
+
+
+@get("/ticket/{text:str}", opt=_OPEN)
+async def ticket(request: Request[Any, Any, Any], desk: NamedDependency[Desk], text: FromPath[str]) -> Response[Any]:
+    """A link that `gateway users ticket` showed: good once."""
+    peer = request.client.host if request.client else ""
+    paced = await desk.limits.take(f"console:{peer}", _TRIES)
+    found = await desk.users.redeem(text, peer=peer) if isinstance(paced, limiter.Granted) else None
+    if found is None:
+        await desk.trail.record([desk.act("console:", "ticket_refused", "console")])
+        return Redirect("/console/enter")
+    await desk.trail.record([desk.act(f"console:{found.user.name}", "sign_in", "console", by="ticket")])
+    return _with_cookie(request, Redirect("/console"), found)
 
 
 @post("/leave", opt=_OPEN, status_code=200)

@@ -166,3 +166,24 @@ def test_where_to_go_next_is_a_page_of_ours(tmp_path: Path) -> None:
                 assert answer.headers["location"] in ("/console/second?next=/console",), bad
 
     told(tmp_path, story)
+
+
+def test_ticket_lets_in_once_and_not_a_disabled_user(tmp_path: Path) -> None:
+    """The link of the command line; used again it leads to the form."""
+
+    async def story(house: House) -> None:
+        await house.desk.users.make("ops", Role.ADMIN, PASSWORD)
+        text = await house.desk.users.ticket("ops")
+        async with house.anybody() as client:
+            assert (await client.get(f"/console/ticket/{text}")).headers["location"] == "/console"
+            assert (await client.get("/console")).status_code == 200
+        async with house.anybody() as client:
+            assert (await client.get(f"/console/ticket/{text}")).headers["location"] == "/console/enter"
+            assert (await client.get("/console")).status_code == 302
+            late = await house.desk.users.ticket("ops")
+            await house.desk.users.change("ops", disabled=True)
+            assert (await client.get(f"/console/ticket/{late}")).headers["location"] == "/console/enter"
+        (act,) = await house.ground.trail.acts(verb="sign_in")
+        assert act.act.detail == {"by": "ticket"}
+
+    told(tmp_path, story)
