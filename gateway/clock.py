@@ -152,6 +152,11 @@ def derived_id(prefix: str, now: int, *seed: str | bytes) -> str:
     return _uuid7(prefix, now, hashlib.blake2b(parts.encode(), digest_size=10).digest())
 
 
+def id_from(prefix: str, now: int) -> str:
+    """What every id sorts behind that was made at ``now`` or later; those of before sort before it, to the millisecond."""
+    return f"{prefix}_{max(0, now // 1000):012x}"
+
+
 def made_at(name: str) -> int:
     """The instant for which an id of this house was made, cut to the millisecond. ValueError when it is none."""
     return int(name.rpartition("_")[2][:12], 16) * 1000

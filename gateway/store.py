@@ -458,8 +458,8 @@ class Store(Protocol):
         """Apply ``batch`` (what undoing leads to) and mark the merge undone, in one transaction. Stale when it already is."""
         ...
 
-    async def candidates(self, *, state: str = "open", limit: int = 100) -> Sequence[Candidate]:
-        """Pairs for a person to decide."""
+    async def candidates(self, *, state: str = "open", limit: int = 100, after: str = "") -> Sequence[Candidate]:
+        """Pairs for a person to decide, by id."""
         ...
 
     async def events(self, *, after: int = 0, limit: int = 100, subject: str | None = None) -> Sequence[EventRow]:

@@ -73,7 +73,7 @@ def place(after: str | None, *kinds: type) -> tuple[Any, ...] | None:
 
 
 def _fits(part: Any, kind: type) -> bool:
-    return type(part) is kind and (kind is not int or abs(part) < _FAR)
+    return type(part) is kind and (not isinstance(part, int) or abs(part) < _FAR)
 
 
 def sparse(item: Mapping[str, Any], fields: str | None, *, key: str = "id") -> dict[str, Any]:

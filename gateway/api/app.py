@@ -10,16 +10,24 @@ from litestar.types import ControllerRouterHandler
 
 from gateway import access
 from gateway.api import (
+    accounts,
     appointments,
     callers,
     customers,
+    dead,
+    deliveries,
     endpoints,
     events,
     interactions,
+    mappings,
+    matches,
     oauth,
     orders,
     organisation,
+    page,
     problems,
+    published,
+    rejects,
     relationships,
     requests,
     stock,
@@ -42,6 +50,13 @@ RESOURCES = (
     *stock.ROUTES,
     *endpoints.ROUTES,
     *events.ROUTES,
+    *deliveries.ROUTES,
+    *dead.ROUTES,
+    *rejects.ROUTES,
+    *accounts.ROUTES,
+    *mappings.ROUTES,
+    *matches.ROUTES,
+    *published.ROUTES,
 )
 """Every handler under ``/api/v1``."""
 
@@ -69,7 +84,7 @@ def handlers(desk: Desk) -> list[ControllerRouterHandler]:
         },
     )
     token = Router(path="/", route_handlers=[oauth.token], dependencies=dependencies)
-    return [api, token, schema]
+    return [api, token, schema, docs, page.style]
 
 
 def _provide(value: Any) -> Provide:
@@ -92,11 +107,18 @@ def schema() -> Response[bytes]:
     return Response(_document(), media_type="application/vnd.oai.openapi+json;version=3.1")
 
 
+@get("/docs", include_in_schema=False, sync_to_thread=False)
+def docs() -> Response[str]:
+    """The same for people."""
+    return page.answer(described())
+
+
 @cache
 def _document() -> bytes:
     return msgspec.json.encode(described())
 
 
+@cache
 def described() -> dict[str, Any]:
     """The OpenAPI document as plain data. It is made from the handlers alone, once, and only when somebody asks."""
     return schemas.document(RESOURCES)

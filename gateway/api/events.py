@@ -29,10 +29,11 @@ Wait = Annotated[
 
 class EventSeen(event.Event, frozen=True, kw_only=True):
     """An event as a webhook would carry it for this client. `withheld` are the classes of which something was left out; `erased` those of which
-    something cannot be read by anybody any more."""
+    something cannot be read by anybody any more; `sealed` is a compact JWE of what an endpoint that is polled has sealed to its own key."""
 
     withheld: tuple[str, ...] = ()
     erased: tuple[str, ...] = ()
+    sealed: str = ""
 
 
 class Feeding(msgspec.Struct, frozen=True, kw_only=True):
@@ -119,8 +120,8 @@ async def _place(after: str | None, feed: Feed) -> int | None:
     return number
 
 
-@get("/endpoints/{name:str}/events", opt=_SCOPE)
-async def of_endpoint(
+@get("/endpoints/{name:str}/events", opt={**_SCOPE, "refuses": (409,)})
+async def fetch(
     viewer: NamedDependency[Viewer],
     client: NamedDependency[access.Client],
     desk: NamedDependency[Desk],
@@ -165,5 +166,5 @@ def _fresh(body: dict[str, Any]) -> Response[Any]:
     return Response(msgspec.json.encode(body), media_type="application/json", headers={"cache-control": "no-store"})
 
 
-ROUTES = (events, of_endpoint)
+ROUTES = (events, fetch)
 """Every handler of this resource."""

@@ -1,6 +1,7 @@
 """The canonical model as JSON Schemas (2020-12), made from its structs: what subscribers and partners are given to read by."""
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Annotated, Any, get_args, get_origin
 
 import msgspec
@@ -131,3 +132,9 @@ def class_of(kind: Any) -> str:
             if isinstance(part, Meta) and part.extra and "sensitivity" in part.extra:
                 return str(part.extra["sensitivity"].value)
     return next((found for part in get_args(kind) if (found := class_of(part)) != "public"), "public")
+
+
+@cache
+def published() -> Mapping[str, Schema]:
+    """``all_schemas``, made once."""
+    return all_schemas()

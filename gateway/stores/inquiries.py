@@ -46,12 +46,7 @@ merges = Form(
 moved = Form(
     sa.select(tables.moved.c.record).where(tables.moved.c.merge == bindparam("of")).order_by(tables.moved.c.record)
 )
-candidates = Form(
-    sa.select(*shapes.candidate.columns)
-    .where(tables.candidates.c.state == bindparam("in_state"))
-    .order_by(tables.candidates.c.id)
-    .limit(_most)
-)
+candidates = _page(shapes.candidate, tables.candidates.c.id, tables.candidates.c.state == bindparam("in_state"))
 events = _page(shapes.event, _events.c.number)
 events_of = _page(shapes.event, _events.c.number, _events.c.subject == bindparam("of"))
 events_by_id = Form(sa.select(*shapes.event.columns).where(_events.c.id.in_(bindparam("keys", expanding=True))))

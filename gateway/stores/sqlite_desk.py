@@ -59,9 +59,9 @@ class SqliteDesk:
             return await self._listed(shapes.reject, inquiries.rejects, most=limit, after=after)
         return await self._listed(shapes.reject, inquiries.rejects_of, most=limit, after=after, whose=account)
 
-    async def candidates(self, *, state: str = "open", limit: int = 100) -> Sequence[Candidate]:
+    async def candidates(self, *, state: str = "open", limit: int = 100, after: str = "") -> Sequence[Candidate]:
         """See ``Store.candidates``."""
-        return await self._listed(shapes.candidate, inquiries.candidates, in_state=state, most=limit)
+        return await self._listed(shapes.candidate, inquiries.candidates, in_state=state, most=limit, after=after)
 
     async def rows(self, kind: str, *, limit: int, after: str = "", customer: str | None = None) -> Sequence[Row]:
         """See ``Store.rows``."""

@@ -113,7 +113,8 @@ def told(tmp_path: Path, story: Story, **given: Any) -> None:
     }
     accounts["east"] = {**accounts["members"], "unit": "east", "system": "east"}
     given.setdefault("endpoints", {"crm": settings.Endpoint(url="http://127.0.0.1:9/")})
-    tree = settings.Settings(gateway=settings.Gateway(data_dir=tmp_path), accounts=accounts, **given)
+    given.setdefault("accounts", accounts)
+    tree = settings.Settings(gateway=settings.Gateway(data_dir=tmp_path), **given)
 
     async def run() -> None:
         ground = app.open_ground(tree)

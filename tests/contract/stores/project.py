@@ -282,6 +282,7 @@ class Applying(StoreTests):
             await store.apply(Batch(candidates=[again, other]))
             assert await store.candidates() == [first, other]
             assert ids(await store.candidates(limit=1)) == ["mtc_1"]
+            assert ids(await store.candidates(limit=1, after="mtc_1")) == [other.id]
             assert (await store.counts())["candidates"] == 2
 
         self.run(place, scenario)
