@@ -8,7 +8,7 @@ from litestar.exceptions import HTTPException
 from litestar.response import Redirect
 from litestar.static_files import create_static_files_router
 
-from gateway.console import customers, entrance, flow, frame, live, mapping_acts, mappings, matches, overview
+from gateway.console import alerts, customers, entrance, flow, frame, live, mapping_acts, mappings, matches, overview
 from gateway.desk.resources import Desk
 from gateway.errors import GatewayError
 
@@ -27,6 +27,10 @@ PAGES = (
     customers.customer,
     customers.orders,
     customers.order,
+    alerts.alerts,
+    alerts.silence,
+    alerts.speak,
+    alerts.test,
 )
 """Every handler but signing in and the stream."""
 
@@ -34,6 +38,7 @@ LIVE: tuple[tuple[str, frame.Parts], ...] = (
     ("/console", overview.parts),
     ("/console/matches", matches.parts),
     ("/console/flow", flow.parts),
+    ("/console/alerts", alerts.parts),
     ("/console/mappings", mappings.list_parts),
     ("/console/mappings/[^/]+/[^/]+", mappings.parts),
 )

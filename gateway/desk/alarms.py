@@ -17,7 +17,8 @@ from gateway.clock import SECOND, Clock, derived_id, new_id
 from gateway.desk import alerts, notices
 from gateway.desk.alerts import Alert, Found, Limits
 from gateway.desk.channels import Channel
-from gateway.desk.lookout import Lookout
+from gateway.desk.hearing import Heard
+from gateway.desk.lookout import HEARD, Lookout
 from gateway.desk.notices import Notice
 from gateway.errors import ConfigError, GatewayError, Stale
 
@@ -53,6 +54,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _silence = msgspec.json.Decoder(Silence)
+_heard = msgspec.json.Decoder(Heard)
 _outcomes = msgspec.json.Decoder(list[Outcome])
 
 
@@ -177,6 +179,11 @@ class Alarms:
         )  # fmt: skip
 
     # ------------------------------------------------------------------ what people see and decide
+    async def habits(self) -> dict[str, tuple[Heard, float | None]]:
+        """What is known of each account, as kept; and the silence (seconds) that is nothing unusual, None while nobody can say."""
+        kept = {one.key: _heard.decode(one.body) for one in await self._shelf.documents(HEARD)}
+        return {name: (one, self.lookout.usual(name, one)) for name, one in kept.items()}
+
     async def all(self) -> list[Alert]:
         """Going on first, the worst and newest first; then what ended, newest first."""
         kept = [alert for alert, _ in (await self._kept()).values()]

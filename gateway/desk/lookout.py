@@ -93,17 +93,13 @@ class Lookout:
             **said,
         )
 
-    def habits(self) -> Mapping[str, tuple[Heard, float | None]]:
-        """What is known of each account, and the silence that is nothing unusual."""
-        now = self._clock.now()
-        return {
-            name: (one, hearing.patience(one, now, self._from.silence.get(name))) for name, one in self._habits.items()
-        }
+    def usual(self, name: str, heard: Heard) -> float | None:
+        """The silence of an account (seconds) that is nothing unusual now."""
+        return hearing.patience(heard, self._clock.now(), self._from.silence.get(name))
 
     def _silent(self, name: str) -> Silent:
-        heard, now = self._habits[name], self._clock.now()
-        patience = hearing.patience(heard, now, self._from.silence.get(name))
-        return Silent(since=(now - heard.last) / SECOND, patience=patience)
+        heard = self._habits[name]
+        return Silent(since=(self._clock.now() - heard.last) / SECOND, patience=self.usual(name, heard))
 
     async def _records(self, blind: set[str]) -> dict[str, Any]:
         records = self._from.records
@@ -159,6 +155,9 @@ class Lookout:
                 self._habits[one.key], self._versions[one.key] = _heard.decode(one.body), one.version
         now = self._clock.now()
         came = self._rises("gateway_accepted_total", "account")
+        # Whoever spoke before we came, and is not known from earlier, is heard now.
+        spoke = self._counted.get("gateway_accepted_total", {})
+        came.update({name: count for name, count in spoke.items() if count and name not in self._habits})
         for name, count in came.items():
             self._habits[name] = hearing.hear(self._habits.get(name), int(count), now)
             if now - self._noted.get(name, 0) >= _NOTE_EVERY:

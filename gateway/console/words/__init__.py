@@ -3,10 +3,11 @@
 from functools import cache
 from zoneinfo import ZoneInfo
 
-from gateway.console.words import customers, flow, mappings, matches, overview, shared
+from gateway.console.words import alerts, customers, flow, mappings, matches, overview, shared
 
 LANGUAGES = ("zh", "en")
 WORDS: dict[str, tuple[str, str]] = {
+    **alerts.WORDS,
     **customers.WORDS,
     **flow.WORDS,
     **mappings.WORDS,
