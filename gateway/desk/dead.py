@@ -1,269 +1,157 @@
-"""What a person must look at, by cause: entries that could not be projected and deliveries that were given up. Counted first, then tried again
-or dropped, as much at a time as a person waits for."""
+"""Dead letters and rejects as somebody may see them, by id; and trying single ones again or dropping them, each by itself.
 
-import asyncio
-from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+By cause and in bulk, as the console shows them: ``causes`` and ``refused``.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
 import msgspec
 
-from gateway import access, journal, mapping, store
-from gateway.desk import flow, subscribers
+from gateway import access, store
+from gateway.clock import text
+from gateway.desk import flow, outbox
 from gateway.desk.resources import Desk
 from gateway.errors import GatewayError
-from gateway.pipeline.read import source_of
-from gateway.pipeline.settle import Settler
 from gateway.store import DeliveryState
 
-MOST = 1000
-"""Letters in one go: what is left is said, and done by the next."""
-
-TRIED = 200
-"""Entries that a mapping is tried on."""
-
-_PAGE = 1000
-_WALK = 50_000
-_AT_ONCE = 25
-
-
-class Chosen(msgspec.Struct, frozen=True, kw_only=True):
-    """One group, or a single letter of it by ``id``. ``kind`` is entry or delivery; ``of`` account/topic, or an endpoint."""
-
-    kind: str
-    of: str
-    stage: str
-    cause: str
-    id: str = ""
-
-
-class Group(msgspec.Struct, kw_only=True):
-    """Letters of one cause: how many, and when the first and the last of them began."""
-
-    kind: str
-    of: str
-    stage: str
-    cause: str
-    count: int = 0
-    first: int = 0
-    last: int = 0
-    detail: str = ""
-
-    def add(self, at: int, detail: str) -> None:
-        """One more."""
-        self.first = min(self.first, at) if self.count else at
-        if at >= self.last:
-            self.last, self.detail = at, detail
-        self.count += 1
-
-
-class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """What trying again would come to: ``ready`` can be tried, ``gone`` the journal or a person's erasure took, ``held`` belong to a disabled
-    endpoint, ``fetch`` are re-reads, which the account's next push or pull asks again."""
-
-    total: int
-    ready: int
-    gone: int = 0
-    held: int = 0
-    fetch: int = 0
+_WALK = 500
+# How many rows one page looks through at most: a filter that matches little answers short pages with a next, never slowly.
+_MOST = 4000
+_NONE = "there is no open dead letter of this id"
+_HELD = "its endpoint is disabled"
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What was done: ``left`` still stand, because they cannot be tried or for the next go."""
+    """What became of one: `done`, or `detail` says why not."""
 
-    done: int
-    left: int
-
-
-class Tried(msgspec.Struct, frozen=True, kw_only=True):
-    """What a mapping makes of a group's entries, without writing: ``would`` succeed, ``unknown`` of them with a value no table knows; ``faults``
-    by text with how many; ``gone`` could not be opened or are read by another mapping."""
-
-    version: str
-    total: int
-    would: int = 0
-    unknown: int = 0
-    gone: int = 0
-    faults: Sequence[tuple[str, int]] = ()
-    example: str = ""
+    id: str
+    done: bool
+    detail: str = ""
 
 
 # ---------------------------------------------------------------------- looking
-async def groups(desk: Desk, viewer: access.Viewer) -> list[Group]:
-    """Open ones by cause, the most first."""
-    found: dict[tuple[str, str, str, str], Group] = {}
-    async for letter in letters(desk, viewer):
-        of = f"{letter.account}/{letter.topic}"
-        _group(found, "entry", of, letter.stage, letter.cause).add(letter.at, letter.detail)
-    async for one in deliveries(desk, viewer):
-        _group(found, "delivery", one.endpoint, "delivery", one.cause or "").add(one.created, "")
-    return sorted(found.values(), key=lambda one: -one.count)
+async def letters(
+    desk: Desk,
+    viewer: access.Viewer,
+    *,
+    state: str,
+    account: str | None,
+    cause: str | None,
+    after: str,
+    limit: int,
+) -> tuple[list[dict[str, Any]], str | None]:
+    """Dead letters by id, and the id to go on after, None at the end."""
+    found: list[store.DeadLetter] = []
+    for _ in range(_MOST // _WALK):
+        rows = await desk.records.dead_letters(state=state, limit=_WALK, after=after)
+        found += [
+            one
+            for one in rows
+            if account in (None, one.account) and cause in (None, one.cause) and flow.within(desk, viewer, one.account)
+        ]
+        if len(found) > limit:
+            return [_letter(one) for one in found[:limit]], found[limit - 1].id
+        if len(rows) < _WALK:
+            return [_letter(one) for one in found], None
+        after = rows[-1].id
+    return [_letter(one) for one in found], after
 
 
-def _group(found: dict[tuple[str, str, str, str], Group], kind: str, of: str, stage: str, cause: str) -> Group:
-    return found.setdefault((kind, of, stage, cause), Group(kind=kind, of=of, stage=stage, cause=cause))
+def _letter(one: store.DeadLetter) -> dict[str, Any]:
+    return {
+        "id": one.id, "entry": one.entry, "account": one.account, "topic": one.topic, "stage": one.stage, "cause": one.cause,
+        "detail": one.detail, "at": text(one.at), "tries": one.tries, "state": one.state,
+    }  # fmt: skip
 
 
-async def letters(desk: Desk, viewer: access.Viewer) -> AsyncIterator[store.DeadLetter]:
-    """Open dead letters within the viewer's domain."""
-    after, walked = "", 0
-    while walked < _WALK and (page := await desk.records.dead_letters(limit=_PAGE, after=after)):
-        after, walked = page[-1].id, walked + len(page)
-        for one in page:
-            if flow.within(desk, viewer, one.account):
-                yield one
+async def rejects(
+    desk: Desk, viewer: access.Viewer, *, account: str | None, after: str, limit: int
+) -> tuple[list[dict[str, Any]], str | None]:
+    """Refused requests by id, without what they held, and the id to go on after, None at the end."""
+    found: list[store.Reject] = []
+    for _ in range(_MOST // _WALK):
+        rows = await desk.records.rejects(account=account, limit=_WALK, after=after)
+        found += [one for one in rows if flow.within(desk, viewer, one.account)]
+        if len(found) > limit:
+            return [_reject(one) for one in found[:limit]], found[limit - 1].id
+        if len(rows) < _WALK:
+            return [_reject(one) for one in found], None
+        after = rows[-1].id
+    return [_reject(one) for one in found], after
 
 
-async def deliveries(desk: Desk, viewer: access.Viewer) -> AsyncIterator[store.Delivery]:
-    """Deliveries that were given up, to endpoints within the viewer's domain; of endpoints that are no more only for who sees all."""
-    seen = {entry.endpoint.name for entry in await subscribers.seen(desk, viewer)}
-    after, walked = "", 0
-    while walked < _WALK and (
-        page := await desk.records.deliveries(state=DeliveryState.DEAD, limit=_PAGE, after=after)
-    ):
-        after, walked = page[-1].id, walked + len(page)
-        for one in page:
-            if one.endpoint in seen or viewer.domain is None:
-                yield one
+def _reject(one: store.Reject) -> dict[str, Any]:
+    return {
+        "id": one.id, "at": text(one.at), "account": one.account, "reason": one.reason, "detail": one.detail, "peer": one.peer,
+        "size": one.size,
+    }  # fmt: skip
 
 
-async def letters_of(desk: Desk, viewer: access.Viewer, chosen: Chosen) -> list[store.DeadLetter]:
-    """The open letters that are meant, the newest first."""
-    if chosen.kind != "entry":
-        return []
-    found = [one async for one in letters(desk, viewer) if (one.id == chosen.id if chosen.id else _same(one, chosen))]
-    return sorted(found, key=lambda one: one.at, reverse=True)
+# ---------------------------------------------------------------------- settling
+async def retry(desk: Desk, viewer: access.Viewer, ids: Sequence[str]) -> list[Outcome]:
+    """Project entries again, make deliveries due again: an outcome for each, in their order. On the trail before it is done."""
+
+    async def deliver(one: store.Delivery) -> str:
+        return "" if await desk.records.revive([one.id], now=desk.clock.now()) else _HELD
+
+    async def project(one: store.DeadLetter) -> str:
+        await (await desk.settler()).retry([one])
+        return ""
+
+    return await _each(desk, viewer, "retry", ids, project, deliver)
 
 
-def _same(one: store.DeadLetter, chosen: Chosen) -> bool:
-    return (f"{one.account}/{one.topic}", one.stage, one.cause) == (chosen.of, chosen.stage, chosen.cause)
+async def drop(desk: Desk, viewer: access.Viewer, ids: Sequence[str], reason: str) -> list[Outcome]:
+    """Close them for good: an outcome for each, in their order. On the trail, with the reason, before it is done."""
+
+    async def cancel(one: store.Delivery) -> str:
+        return "" if await desk.records.drop([one.id], cause=f"dropped: {reason}") else _NONE
+
+    async def close(one: store.DeadLetter) -> str:
+        await (await desk.settler()).drop([one], reason)
+        return ""
+
+    return await _each(desk, viewer, "drop", ids, close, cancel, reason=reason)
 
 
-async def deliveries_of(desk: Desk, viewer: access.Viewer, chosen: Chosen) -> list[store.Delivery]:
-    """The dead deliveries that are meant, the newest first."""
-    if chosen.kind != "delivery":
-        return []
-    found = [
-        one
-        async for one in deliveries(desk, viewer)
-        if (one.id == chosen.id if chosen.id else (one.endpoint, one.cause or "") == (chosen.of, chosen.cause))
-    ]
-    return sorted(found, key=lambda one: one.created, reverse=True)
+async def _each(
+    desk: Desk,
+    viewer: access.Viewer,
+    verb: str,
+    ids: Sequence[str],
+    entry: Callable[[store.DeadLetter], Awaitable[str]],
+    delivery: Callable[[store.Delivery], Awaitable[str]],
+    **detail: str,
+) -> list[Outcome]:
+    found = {name: await _open(desk, viewer, name) for name in dict.fromkeys(ids)}
+    acts = [desk.act(viewer.actor, verb, name, **detail) for name, one in found.items() if one is not None]
+    if acts:
+        await desk.trail.record(acts)
+    done = {name: await _outcome(name, one, entry, delivery) for name, one in found.items()}
+    return [done[name] for name in ids]
 
 
-# ---------------------------------------------------------------------- trying again
-async def plan(desk: Desk, viewer: access.Viewer, chosen: Chosen) -> Plan:
-    """Count, and change nothing. Whether an entry is still there is looked up for the first thousand."""
-    meant = await letters_of(desk, viewer, chosen)
-    if chosen.kind == "delivery":
-        dead = await deliveries_of(desk, viewer, chosen)
-        off = await desk.records.disabled()
-        held = sum(one.endpoint in off for one in dead)
-        return Plan(total=len(dead), ready=len(dead) - held, held=held)
-    fetch = sum(one.stage == "fetch" for one in meant)
-    gone = 0
-    for one in [one for one in meant if one.stage != "fetch"][:MOST]:
-        entry = await desk.log.find(one.entry)
-        gone += entry is None or _erased(desk, entry)
-    return Plan(total=len(meant), ready=len(meant) - fetch - gone, gone=gone, fetch=fetch)
-
-
-def _erased(desk: Desk, entry: journal.Entry) -> bool:
+async def _outcome(
+    name: str,
+    one: store.DeadLetter | store.Delivery | None,
+    entry: Callable[[store.DeadLetter], Awaitable[str]],
+    delivery: Callable[[store.Delivery], Awaitable[str]],
+) -> Outcome:
+    if one is None:
+        return Outcome(id=name, done=False, detail=_NONE)
     try:
-        return desk.vault.open(entry.payload, entry.id.encode()) == journal.ERASED
-    except GatewayError:
-        # What was altered is not gone: trying says what is wrong with it.
-        return False
+        why = await (entry(one) if isinstance(one, store.DeadLetter) else delivery(one))
+    except GatewayError as error:
+        why = f"{error.detail} ({error.remedy})" if error.remedy else error.detail
+    return Outcome(id=name, done=not why, detail=why)
 
 
-async def retry(desk: Desk, viewer: access.Viewer, chosen: Chosen) -> Outcome:
-    """Project entries again with today's mappings, or make deliveries due again: a thousand at most. The caller left the trace."""
-    if chosen.kind == "delivery":
-        dead = [one.id for one in await deliveries_of(desk, viewer, chosen)]
-        done = await desk.records.revive(dead[:MOST], now=desk.clock.now())
-        return Outcome(done=done, left=len(dead) - done)
-    meant = await letters_of(desk, viewer, chosen)
-    settler, done = await desk.settler(), 0
-    for start in range(0, min(len(meant), MOST), _AT_ONCE):
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(_retried(settler, one)) for one in meant[start : start + _AT_ONCE]]
-        done += sum(task.result() for task in tasks)
-    return Outcome(done=done, left=len(meant) - done)
-
-
-async def _retried(settler: Settler, letter: store.DeadLetter) -> bool:
-    try:
-        await settler.retry([letter])
-    except GatewayError:
-        # Purged, erased or a re-read: the plan counted it, and it stays where it is.
-        return False
-    return True
-
-
-async def drop(desk: Desk, viewer: access.Viewer, chosen: Chosen, reason: str) -> Outcome:
-    """Close them for good. The caller left the trace."""
-    if chosen.kind == "delivery":
-        dead = [one.id for one in await deliveries_of(desk, viewer, chosen)]
-        done = sum(
-            [
-                await desk.records.drop(dead[start : start + 250], cause=f"dropped: {reason}")
-                for start in range(0, len(dead), 250)
-            ]
-        )
-        return Outcome(done=done, left=len(dead) - done)
-    meant = await letters_of(desk, viewer, chosen)
-    await (await desk.settler()).drop(meant, reason)
-    return Outcome(done=len(meant), left=0)
-
-
-# ---------------------------------------------------------------------- trying a mapping
-async def line_of(desk: Desk, chosen: Sequence[store.DeadLetter]) -> tuple[str, str] | None:
-    """Connector and stem of the mapping that reads these entries; None where none of the newest can be decoded."""
-    for one in chosen[:5]:
-        entry = await desk.log.find(one.entry)
-        if entry is None:
-            continue
-        try:
-            source = source_of(entry, desk.accounts, desk.vault)
-        except GatewayError:
-            continue
-        if source.stem:
-            return source.opened.card.name, source.stem
-    return None
-
-
-async def attempt(
-    desk: Desk, chosen: Sequence[store.DeadLetter], program: mapping.Program, *, stem: str, version: str
-) -> Tried:
-    """Run a mapping over the newest of these entries and say what would become of them. Nothing is written."""
-    entries = [await desk.log.find(one.entry) for one in chosen[:TRIED]]
-    there = [entry for entry in entries if entry is not None]
-    found = await asyncio.to_thread(_run, desk, there, program, stem)
-    return msgspec.structs.replace(
-        found, version=version, total=len(entries), gone=found.gone + len(entries) - len(there)
-    )
-
-
-def _run(desk: Desk, entries: Sequence[journal.Entry], program: mapping.Program, stem: str) -> Tried:
-    faults: Counter[str] = Counter()
-    would = unknown = gone = 0
-    example = ""
-    for entry in entries:
-        try:
-            source = source_of(entry, desk.accounts, desk.vault)
-        except GatewayError as error:
-            faults[f"{error.code} {error}"] += 1
-            continue
-        if source.stem != stem:
-            gone += 1
-            continue
-        try:
-            said = program.run(source.data, source.context)
-        except GatewayError as error:
-            faults[f"{error.code} {error}"] += 1
-            continue
-        would += 1
-        unknown += any(one.unknowns for one in said)
-        example = example or entry.id
-    return Tried(
-        version="", total=0, would=would, unknown=unknown, gone=gone, faults=faults.most_common(8), example=example
+async def _open(desk: Desk, viewer: access.Viewer, name: str) -> store.DeadLetter | store.Delivery | None:
+    if name.startswith("dlv_"):
+        delivery = await outbox.one(desk, viewer, name)
+        return delivery if delivery is not None and delivery.state is DeliveryState.DEAD else None
+    letter = await flow.letter_by_id(desk.records, name)
+    return (
+        letter if letter is not None and letter.state == "open" and flow.within(desk, viewer, letter.account) else None
     )
