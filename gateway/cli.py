@@ -20,7 +20,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "doctor": ("looking:doctor", "Reach every account, endpoint and file; say what is wrong and what to do. 体检。"),
     "connectors": ("looking:connectors", "What the gateway speaks. 连接器一览。"),
     "simulate": ("playing:simulate", "Play the partner of one configured account. 模拟伙伴。"),
-    "mapping": ("looking:mapping_app", "Test and try mappings. 映射。"),
+    "mapping": ("looking:mapping_app", "Test and try mappings; versions, shadow runs, canaries. 映射。"),
     "replay": ("replay:replay_app", "Send events again; project entries again. 重放。"),
     "dead": ("dead:dead_app", "Dead letters: what a person must look at. 死信。"),
     "deliveries": ("outbox:deliveries_app", "Events on their way to endpoints. 投递。"),

@@ -139,10 +139,14 @@ def mappings_of(ground: Ground) -> Mappings:
 
 def shadows_of(ground: Ground, maps: Mappings) -> Shadows:
     """Shadow runs over the journal."""
-    source = shadow.Journal(
+    return Shadows(mappings=maps, source=shadow_source(ground), documents=ground.documents)
+
+
+def shadow_source(ground: Ground) -> shadow.Journal:
+    """Where shadow runs read."""
+    return shadow.Journal(
         log=ground.log, records=ground.records, accounts=ground.accounts, vault=ground.vault, clock=ground.clock
     )
-    return Shadows(mappings=maps, source=source, documents=ground.documents)
 
 
 class Crew:

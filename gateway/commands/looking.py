@@ -13,7 +13,16 @@ from gateway import VERSION, cases, configure, diagnosis, settings
 from gateway.commands.terminal import DONE, FAULTS, UNREACHABLE, Config, Json, err, out, show, tree_of
 from gateway.errors import ConfigError, GatewayError, PayloadError
 
-mapping_app = App(name="mapping", help="Test and try mappings. 映射。")
+mapping_app = App(name="mapping", help="Test and try mappings; their versions, shadow runs and canaries. 映射。")
+# Named, not imported: checking a file needs no gateway.
+for _name, _help in {
+    "versions": "The versions of one mapping, newest first, and which of them reads. 映射版本。",
+    "shadow": "Run a changed mapping against the newest journal entries beside the live one. 影子对比。",
+    "canary": "Give a version a share of the entries, by partition key. 灰度。",
+    "promote": "Let a version read all entries. 上线。",
+    "rollback": "End a running canary; else let what was live before read again. 回退。",
+}.items():
+    mapping_app.command(f"gateway.commands.versions:{_name}", name=_name, help=_help)
 config_app = App(name="config", help="The effective configuration. 配置。")
 
 

@@ -43,7 +43,6 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     errors: int
     refused: str
     broke: bool
-    points: tuple[list[Any], ...]
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,7 +116,6 @@ async def _rows(desk: Desk) -> list[Row]:
                 canary=names[standing.canary] if standing.canary else "", unknown=sum(one.count for one in ledger.unknowns),
                 per_minute=round(desk.figures.rate("gateway_mapped_total", seconds=60, mapping=key) * 60, 1),
                 errors=len(_of(letters, line, accounts)), refused=ledger.refused, broke=standing.why == "broke",
-                points=(desk.figures.times(), desk.figures.rates("gateway_mapped_total", mapping=key)),
             )
         )  # fmt: skip
     return found

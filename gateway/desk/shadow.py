@@ -28,8 +28,9 @@ _KEEP = 7 * 86_400 * SECOND
 _SILENT = 15 * SECOND
 _TELL = 0.5
 _CHUNK = 6
-# A pause of twice the work: the thread has the interpreter a third of the time at most.
-_REST = 2.0
+REST = 2.0
+"""A pause of twice the work: the thread has the interpreter a third of the time at most."""
+
 _SCAN = 100_000
 _OPENED = 4
 _LISTED = 100
@@ -121,9 +122,16 @@ class Journal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def compare(
-    source: Journal, connector: str, comparer: Comparer, *, most: int, told: Callable[[], Awaitable[None]]
+    source: Journal,
+    connector: str,
+    comparer: Comparer,
+    *,
+    most: int,
+    told: Callable[[], Awaitable[None]],
+    rest: float = REST,
 ) -> None:
-    """Hand ``comparer`` the newest ``most`` applied entries of the mapping. ``told`` hears of every step. JournalError or StoreError ends it."""
+    """Hand ``comparer`` the newest ``most`` applied entries of the mapping. ``told`` hears of every step; ``rest`` is the pause after one, by the
+    time it took. JournalError or StoreError ends it."""
     names = {
         one.account.name
         for one in source.accounts.all()
@@ -137,7 +145,7 @@ async def compare(
                 return
             began = source.clock.monotonic()
             await asyncio.to_thread(comparer.take, page[start : start + min(_CHUNK, left)])
-            await source.clock.sleep(_REST * (source.clock.monotonic() - began))
+            await source.clock.sleep(rest * (source.clock.monotonic() - began))
             await told()
 
 

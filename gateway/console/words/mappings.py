@@ -25,7 +25,7 @@ WORDS: dict[str, tuple[str, str]] = {
         "The canary failed too often and was rolled back by itself; the live version's answers were used",
     ),
     "mp_refused": ("工作进程没有采用决定的版本：{why}", "The worker does not read with what was decided: {why}"),
-    "mp_since": ("{ago}由 {by} 决定", "decided {ago} by {by}"),
+    "mp_since": ("{ago}改动，{by}", "changed {ago} by {by}"),
     "mp_find": ("按名称筛选", "Filter by name"),
     # tabs
     "mp_tab_seen": ("现状", "Seen now"),
@@ -103,7 +103,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "mp_check": ("检查", "Check"),
     "mp_fit": ("{n} 个用例成立", "{n} cases hold"),
     "mp_unfit": ("有问题，不能上线", "has faults: cannot go live"),
-    "mp_acts": ("操作", "Acts"),
+    "mp_acts": ("操作", "Actions"),
     "mp_diff": ("比较", "Compare"),
     "mp_diff_title": ("{a} → {b} 的差异", "What changed from {a} to {b}"),
     "mp_diff_none": ("两个版本的文本相同", "The two texts are equal"),
