@@ -1,9 +1,10 @@
 """What a partner integration promises.
 
 A connector is a folder under ``connectors/`` with a **card** (who it is, what it can do, its options), pure protocol functions, and up
-to six verbs:
+to seven verbs:
 
 ``receive``  bytes from a door → Challenge | Accepted | Refused. Pure and fast: runs before the partner gets its answer.
+``bring``    the same bytes from somebody whom the gateway knows itself → one line for each row. Pure.
 ``serve``    keep a long connection to the partner open and hand over what comes, confirming only what is durable.
 ``pull``     one page of a reconciliation window.
 ``fetch``    re-read one object that a push only pointed at.
@@ -26,8 +27,8 @@ from gateway.model.lane import Lane
 from gateway.model.secret import Secret
 
 __all__ = [
-    "Accepted", "Account", "Answer", "Call", "Can", "Card", "Challenge", "Connector", "Decoded", "Fetch", "Inbound", "Lane",
-    "Limit", "Meta", "Options", "Outcome", "Page", "Reason", "Refused", "Reply", "Request", "Response", "Secret", "Text", "Token",
+    "Accepted", "Account", "Answer", "Call", "Can", "Card", "Challenge", "Connector", "Decoded", "Fetch", "Inbound", "Lane", "Limit", "Line",
+    "Meta", "Options", "Outcome", "Page", "Reason", "Refused", "Reply", "Request", "Response", "Secret", "Text", "Token",
     "Tools", "Topic", "Window",
 ]  # fmt: skip
 
@@ -40,6 +41,7 @@ class Can(Enum):
     PULL = "pull"
     FETCH = "fetch"
     PROBE = "probe"
+    IMPORT = "import"
 
 
 class Text(msgspec.Struct, frozen=True):
@@ -175,6 +177,15 @@ class Refused(msgspec.Struct, frozen=True, kw_only=True):
 Outcome = Challenge | Accepted | Refused
 
 
+class Line(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of what was brought: its event, or why there is none, without quoting it. ``row`` counts from 1 as the sender would."""
+
+    row: int
+    event: Inbound | None = None
+    field: str = ""
+    detail: str = ""
+
+
 class Fetch(msgspec.Struct, frozen=True, kw_only=True):
     """Something to re-read: ``key`` of ``topic``, not before ``after`` seconds from now. Equal ones are joined."""
 
@@ -270,6 +281,11 @@ class Connector(Protocol):
 
     def receive(self, request: Request) -> Outcome:
         """Prove who sent it and say what it is. Never raises for what a sender can do."""
+        ...
+
+    def bring(self, request: Request) -> Sequence[Line] | Refused:
+        """The rows of a body that needs no proof of who sent it, in their order; Refused when it cannot be taken apart at all. Like ``receive``,
+        it never raises for what a sender can do; it may take a second, and is called off the loop."""
         ...
 
     def decode(self, topic: str, payload: bytes) -> Decoded:

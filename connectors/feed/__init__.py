@@ -24,7 +24,7 @@ def _stems(options: FeedOptions) -> tuple[str, ...]:
 CARD = Card(
     name="feed",
     title=Text("通用数据接入（ERP、OA、WMS、POS、表单等）", "Generic feed (ERP, OA, WMS, POS, forms)"),
-    can=frozenset({Can.RECEIVE}),
+    can=frozenset({Can.RECEIVE, Can.IMPORT}),
     options=FeedOptions,
     topics=(
         Topic(name="customer", title=Text("客户资料", "Customer"), mapping="customer"),

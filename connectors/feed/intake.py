@@ -1,12 +1,25 @@
 """An opened feed account: one request in, its rows out."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from connectors.feed import answers, formats, protocol, rows
 from connectors.feed.options import ID_FIELDS, FeedOptions, stem
 from connectors.feed.protocol import Fault
 from connectors.feed.rows import Naming, Problem, Row, Rows
-from gateway.connector import Accepted, Account, Decoded, Inbound, Lane, Outcome, Reason, Request, Tools
+from gateway.connector import (
+    Accepted,
+    Account,
+    Decoded,
+    Inbound,
+    Lane,
+    Line,
+    Outcome,
+    Reason,
+    Refused,
+    Request,
+    Tools,
+)
 
 OTHER = "record"
 
@@ -35,12 +48,28 @@ class Feed:
         if isinstance(key, Fault):
             return answers.refuse(key)
         lane = Lane.BULK if request.method == protocol.FILE else None
-        content_type = request.headers.get("content-type", "")
-        form = self._format if self._format != "auto" else formats.format_of(content_type, request.body)
-        found = formats.split(request.body, form, self._naming, formats.charset_of(content_type))
+        found = self._split(request, self._format)
         if isinstance(found, Fault):
             return answers.refuse(found)
         return self._outcome(found, key, lane)
+
+    def bring(self, request: Request) -> Sequence[Line] | Refused:
+        """As ``receive`` does, whatever format the account's own sender has to keep to."""
+        found = self._split(request, "auto")
+        if isinstance(found, Fault):
+            return answers.refuse(found)
+        return [self._line(row) for row in found]
+
+    def _line(self, row: Row | Problem) -> Line:
+        one = self._naming.admit(row, "", Lane.BULK) if isinstance(row, Row) else row
+        if isinstance(one, Problem):
+            return Line(row=one.row or 0, field=one.field, detail=one.detail)
+        return Line(row=row.number if isinstance(row, Row) else 0, event=one)
+
+    def _split(self, request: Request, form: str) -> Rows | Fault:
+        content_type = request.headers.get("content-type", "")
+        form = form if form != "auto" else formats.format_of(content_type, request.body)
+        return formats.split(request.body, form, self._naming, formats.charset_of(content_type))
 
     def decode(self, topic: str, payload: bytes) -> Decoded:
         """One row as plain data; fractions are decimal text. PayloadError when it is not one JSON object."""

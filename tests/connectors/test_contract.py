@@ -28,7 +28,14 @@ from gateway.connector import (
 from gateway.errors import PartnerDown, PayloadError
 
 ROOT = Path(__file__).parents[2] / "connectors"
-_VERBS = {Can.RECEIVE: "receive", Can.SERVE: "serve", Can.PULL: "pull", Can.FETCH: "fetch", Can.PROBE: "probe"}
+_VERBS = {
+    Can.RECEIVE: "receive",
+    Can.SERVE: "serve",
+    Can.PULL: "pull",
+    Can.FETCH: "fetch",
+    Can.PROBE: "probe",
+    Can.IMPORT: "bring",
+}
 _TYPES = {".json": "application/json", ".ndjson": "application/x-ndjson", ".xml": "application/xml", ".csv": "text/csv",
           ".xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"}  # fmt: skip
 
@@ -237,6 +244,15 @@ class TestStrangers:
                 Request(method=method, body=body, query="a=b&msg_signature=x", peer="203.0.113.9", received_at=1)
             )
             assert isinstance(outcome, (Refused, Challenge))
+
+    @pytest.mark.parametrize("body", [b"", b"\x00", b"{", b"<xml>", b"\xff\xfe\x00", b"[" * 10_000], ids=range(6))
+    @_able(Can.IMPORT)
+    def test_garbage_that_is_brought_becomes_no_event(self, card: Card, body: bytes) -> None:
+        """Refused as a whole, or row by row with why."""
+        _, opened = _open(card)
+        for kind in ("", "application/json", "text/csv", "application/x-ndjson"):
+            found = opened.bring(Request(body=body, headers={"content-type": kind}, peer="203.0.113.9", received_at=1))
+            assert isinstance(found, Refused) or all(line.event is None and line.detail for line in found)
 
     @cards
     def test_undecodable_bytes_are_a_payload_error(self, card: Card) -> None:

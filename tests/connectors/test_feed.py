@@ -571,3 +571,16 @@ def test_a_damaged_workbook_never_raises(data: st.DataObject) -> None:
 
 
 _BOOK = workbook([["customer_code", "name"], ["C1", "张三"], [2, 1.5]])
+
+
+def test_what_is_brought_is_the_same_event_as_what_is_posted() -> None:
+    """Whatever format and proof the account's own sender has to keep to; each row with its number, a bad one with why."""
+    body = b'{"customer_code":"C1","name":"a"}\n{"name":"b"}\n{"customer_code":"C3"}'
+    (posted,) = accepted(post(opened(), b'{"customer_code":"C1","name":"a"}')).events
+    connector = opened(format="xml")
+    request = Request(body=body, headers={"content-type": "application/x-ndjson"}, peer="203.0.113.7", received_at=0)
+    one, two, three = connector.bring(request)
+    assert (one.row, one.event.dedupe_key, one.event.lane) == (1, posted.dedupe_key, Lane.BULK)
+    assert (two.row, two.event, two.field) == (2, None, "customer_code")
+    assert three.event.partition_key == "C3"
+    assert isinstance(connector.bring(Request(body=b"", peer="203.0.113.7", received_at=0)), Refused)
