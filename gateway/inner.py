@@ -3,6 +3,7 @@
 from typing import Any
 
 from litestar import Litestar
+from litestar.datastructures import MutableScopeHeaders
 from litestar.exceptions import HTTPException
 
 from gateway.api import app as api
@@ -27,7 +28,26 @@ class Inner(Litestar):
             await super().__call__(scope, receive, send)
             return
         scope.setdefault("state", {})
+        if scope["method"] == "OPTIONS":
+            send = self._allowing(scope, send)
         await self._numbering.handle(scope, receive, send, super().__call__)
+
+    def _allowing(self, scope: Any, send: Any) -> Any:
+        """Where a path has several handlers, the framework's own answer to OPTIONS names the methods of the first only."""
+
+        async def allow(message: Any) -> None:
+            if message["type"] == "http.response.start" and message["status"] == 204:
+                template = scope.get("path_template", "")
+                methods = {
+                    one
+                    for route in self.routes
+                    if route.path_format == template
+                    for one in getattr(route, "methods", ())
+                }
+                MutableScopeHeaders.from_message(message)["allow"] = ", ".join(sorted(methods))
+            await send(message)
+
+        return allow
 
 
 def create_app(desk: Desk) -> Litestar:

@@ -49,13 +49,13 @@ class Idempotent(callers.Layer):
 
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
         """Serve one request."""
-        key = callers.header(scope, b"idempotency-key")
-        if scope.get("method") != "POST" or not key:
+        if scope.get("method") != "POST" or not any(name == b"idempotency-key" for name, _ in scope["headers"]):
             await next_app(scope, receive, send)
             return
-        if len(key) > _LONGEST_KEY:
+        key = callers.header(scope, b"idempotency-key")
+        if not 0 < len(key) <= _LONGEST_KEY:
             raise Problem(
-                400, "request.idempotency_key", "the key is longer than 255 characters", place="header.idempotency-key"
+                400, "request.idempotency_key", "the key is not of 1 to 255 characters", place="header.idempotency-key"
             )
         body = await _whole(receive, scope)
         asked = _asked(scope, body)

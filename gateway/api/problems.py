@@ -94,6 +94,9 @@ def _fault(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
 def _answer(
     request: Request[Any, Any, Any], status: int, code: str, detail: str, headers: dict[str, str] | None, **more: Any
 ) -> Response[Any]:
+    if status == 413:
+        # What is left of the body is read no more: the caller must not send another request after it.
+        headers = {**(headers or {}), "connection": "close"}
     return Response(
         body_of(status, code, detail, request=_id(request), **more),
         status_code=status,

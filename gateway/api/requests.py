@@ -1,8 +1,9 @@
 """What every request is held against before its handler sees it: nothing is taken that is not read, and nothing is read that is not what it says."""
 
-from typing import Any
+from typing import Annotated, Any, get_args, get_origin
 from urllib.parse import parse_qsl
 
+import msgspec
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
 from litestar.types import Scope
@@ -22,14 +23,14 @@ async def fit(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRoute
         return
     if connection.scope["query_string"]:
         _need_known(connection.scope, handler)
-    if connection.scope["method"] in ("POST", "PUT", "PATCH"):
+    if connection.scope.get("method") in ("POST", "PUT", "PATCH"):
         _need_type(connection.scope, handler)
 
 
 def _need_known(scope: Scope, handler: HTTPRouteHandler) -> None:
     known = signature(handler.fn, handler).query
     seen: set[str] = set()
-    for name, _ in parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True):
+    for name, value in parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True):
         if name not in known:
             fault = settings.unknown_key(name[:100], known, place=f"query.{name[:100]}")
             raise Problem(
@@ -38,6 +39,16 @@ def _need_known(scope: Scope, handler: HTTPRouteHandler) -> None:
         if name in seen:
             raise Problem(400, "request.invalid", "this query parameter is said twice", place=f"query.{name}")
         seen.add(name)
+        _need_typed(name, value, known[name][1])
+
+
+def _need_typed(name: str, value: str, kind: Any) -> None:
+    """The framework takes ``null`` for a parameter that was left out, so that the condition finds everything, and a number for a time."""
+    plain = get_args(kind)[0] if get_origin(kind) is Annotated else kind
+    try:
+        msgspec.convert(value, kind, strict=plain not in (int, float, bool))
+    except msgspec.ValidationError as error:
+        raise Problem(400, "request.invalid", str(error), place=f"query.{name}") from error
 
 
 def _need_type(scope: Scope, handler: HTTPRouteHandler) -> None:

@@ -58,9 +58,14 @@ def document(handlers: Sequence[HTTPRouteHandler]) -> dict[str, Any]:
     kinds = [kind for route in routes for kind in _kinds(route)]
     made, components = shapes.shapes([*kinds, Problem, oauth.Token, oauth.Refusal])
     known = Known({id(kind): shape for kind, shape in zip(kinds, made, strict=False)}, components)
+    for route in routes:
+        if "fields" in route.query:
+            _loosen(known.of(route.answer), components)
     paths: dict[str, dict[str, Any]] = {"/oauth/token": {"post": _token()}}
     for route in routes:
-        paths.setdefault(PREFIX + route.path, {})[route.method] = _operation(route, known)
+        operation = paths.setdefault(PREFIX + route.path, {})[route.method] = _operation(route, known)
+        if links := _links(route, routes):
+            operation["responses"][str(route.handler.status_code)]["links"] = links
     return {
         "openapi": "3.1.0",
         "info": {"title": "SCRM gateway: partner API", "version": VERSION, "description": _ABOUT},
@@ -74,6 +79,17 @@ def document(handlers: Sequence[HTTPRouteHandler]) -> dict[str, Any]:
             "securitySchemes": _SECURITY,
         },
     }
+
+
+def _loosen(page: Shape, components: dict[str, Shape]) -> None:
+    """What may be left out by ``fields`` is not required."""
+    items = components[_named(page)]["properties"]["items"]
+    one = components[_named(items["items"])]
+    one["required"] = [name for name in one.get("required", ()) if name in ("id", "name")]
+
+
+def _named(shape: Shape) -> str:
+    return str(shape["$ref"]).rpartition("/")[2]
 
 
 _ABOUT = (
@@ -212,6 +228,26 @@ def _patched(shape: Shape, components: Mapping[str, Shape]) -> Shape:
         for name, part in bare.items()
     }
     return {"type": "object", "properties": members, "additionalProperties": shape.get("additionalProperties", True)}
+
+
+# ------------------------------------------------------------------ where one goes from here
+def _links(route: Signature, routes: Sequence[Signature]) -> dict[str, Any]:
+    """From a list to what it lists, and from what was made to what can be done with it."""
+    if route.path != f"/{route.tag}" or route.method not in ("get", "post"):
+        return {}
+    found: dict[str, Any] = {}
+    for other in routes:
+        name = re.fullmatch(rf"/{route.tag}/\{{(\w+)\}}(/[^{{]*)?", other.path)
+        if name is None:
+            continue
+        item = "" if route.method == "post" else "/items/0"
+        parameters = {f"path.{name[1]}": f"$response.body#{item}/{name[1]}"}
+        if other.method in ("put", "patch", "delete"):
+            if route.method == "get":
+                continue
+            parameters["header.If-Match"] = "$response.header.etag"
+        found[operation_id(other).partition(".")[2]] = {"operationId": operation_id(other), "parameters": parameters}
+    return found
 
 
 # ------------------------------------------------------------------ answers

@@ -36,8 +36,11 @@ HOMES: dict[str, tuple[frozenset[str], str]] = {
         ),
         "app opens the client that partner calls go through; the demo and simulated partners are clients of ours; a key service is asked at the start",
     ),
-    "jinja2": (frozenset({"scrm/pages.py", "gateway/console/frame.py"}), "pages of the SCRM and of the console"),
-    "markupsafe": (frozenset({"gateway/console/frame.py"}), "what jinja2 escapes with"),
+    "jinja2": (
+        frozenset({"scrm/pages.py", "gateway/console/frame.py", "gateway/api/page.py"}),
+        "pages of the SCRM, of the console, and of the API's documentation",
+    ),
+    "markupsafe": (frozenset({"gateway/console/frame.py", "gateway/api/page.py"}), "what jinja2 escapes with"),
     "jmespath": (
         frozenset({"gateway/language/paths.py", "connectors/feed/rows.py"}),
         "paths of mappings; the paths by which a feed's account names its rows",

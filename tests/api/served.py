@@ -1,0 +1,56 @@
+"""A gateway as it is really run, with people, orders and subscribers in it, and a partner's client as `gateway clients make` gives it."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from gateway import access
+from tests.e2e import house as houses
+from tests.e2e.house import Gateway, House, Receiver, built
+
+SCOPES = [word for scope in access.SCOPES for word in ("--scope", scope)]
+
+
+class Served:
+    """One running gateway. ``made`` is the client's id, secret and key."""
+
+    def __init__(self, house: House, *, rate: int = 5000) -> None:
+        self.receiver: Receiver = house.receiver()
+        self.gateway: Gateway = house.gateway(
+            {
+                "accounts": {"crm": houses.customers(), "erp": houses.orders()},
+                "endpoints": {"crm": houses.endpoint(self.receiver), "poll": {"kind": "poll"}},
+            },
+            start=False,
+        )
+        self.made = self.client("erp", "--rate", str(rate), "--burst", str(2 * rate))
+        self.gateway.start()
+        people = [
+            {"customer_code": f"C{n}", "name": name, "phone": f"1380013800{n}", "updated_at": "2026-11-11 08:00:00"}
+            for n, name in enumerate(("张三", "李四", "王五"))
+        ]
+        assert self.gateway.feed("crm", people).json()["accepted"] == 3
+        rows = [houses.order(f"SO-{n}", customer_code=f"C{n}", minute=n) for n in range(3)]
+        assert self.gateway.feed("erp", rows).json()["accepted"] == 3
+        self.receiver.wait(3, "order.paid")
+
+    def client(self, name: str, *words: str) -> dict[str, Any]:
+        """A client with every scope."""
+        code, said = self.gateway.command("clients", "make", name, *SCOPES, *words, "--json")
+        assert code == 0, said
+        made: dict[str, Any] = json.loads(said)
+        return made
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"http://127.0.0.1:{self.gateway.port}"
+
+
+@contextmanager
+def served(folder: Path, **fields: Any) -> Iterator[Served]:
+    """Running inside."""
+    for house in built(folder):
+        yield Served(house, **fields)
