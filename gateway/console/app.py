@@ -8,7 +8,19 @@ from litestar.exceptions import HTTPException
 from litestar.response import Redirect
 from litestar.static_files import create_static_files_router
 
-from gateway.console import alerts, customers, entrance, flow, frame, live, mapping_acts, mappings, matches, overview
+from gateway.console import (
+    alerts,
+    customers,
+    dead,
+    entrance,
+    flow,
+    frame,
+    live,
+    mapping_acts,
+    mappings,
+    matches,
+    overview,
+)
 from gateway.desk.resources import Desk
 from gateway.errors import GatewayError
 
@@ -23,6 +35,7 @@ PAGES = (
     *mapping_acts.ACTS,
     flow.flow,
     flow.raw,
+    *dead.PAGES,
     customers.customers,
     customers.customer,
     customers.orders,
@@ -38,6 +51,7 @@ LIVE: tuple[tuple[str, frame.Parts], ...] = (
     ("/console", overview.parts),
     ("/console/matches", matches.parts),
     ("/console/flow", flow.parts),
+    *dead.LIVE,
     ("/console/alerts", alerts.parts),
     ("/console/mappings", mappings.list_parts),
     ("/console/mappings/[^/]+/[^/]+", mappings.parts),

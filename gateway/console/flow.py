@@ -60,7 +60,7 @@ async def _traced(request: Request[Any, Any, Any], seat: frame.Seat, desk: Desk,
     opened = seat.query.get("open", "")
     if not opened and trace.journeys and len(trace.journeys) == 1:
         opened = trace.journeys[0].id
-    look, why = await _look(seat, desk, opened) if opened not in ("", "none") else (None, "")
+    said, why = await look(seat, desk, opened) if opened not in ("", "none") else (None, "")
     return frame.page(
         request,
         "flow.html",
@@ -69,7 +69,7 @@ async def _traced(request: Request[Any, Any, Any], seat: frame.Seat, desk: Desk,
         asked=seat.query.get("asked") or trace.aim.focus,
         trace=trace,
         parts=_fragments(seat, desk, trace),
-        look=look,
+        look=said,
         why=why,
         opened=opened,
     )
@@ -126,7 +126,7 @@ async def _backlog(desk: Desk) -> int:
 
 
 # ---------------------------------------------------------------------- what was said
-async def _look(seat: frame.Seat, desk: Desk, name: str) -> tuple[Look | None, str]:
+async def look(seat: frame.Seat, desk: Desk, name: str) -> tuple[Look | None, str]:
     """The entry's words as mapped by what reads it now, under the viewer's grants; or why they cannot be shown."""
     entry = await _entry(seat, desk, name)
     if entry is None:

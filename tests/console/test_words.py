@@ -7,7 +7,7 @@ from gateway.console import words
 
 CONSOLE = Path("gateway/console")
 # Keys that are put together from a stable word: a part's prefix → where the words come from.
-MADE = ("tr_", "ct_", "nav_", "ago_", "fs_", "fv_", "fb_", "fd_", "dv_")
+MADE = ("tr_", "ct_", "nav_", "ago_", "fs_", "fv_", "fb_", "fd_", "dv_", "dl_stage_", "dl_v_", "dl_did_")
 
 
 def test_every_key_has_words_in_both_languages_with_the_same_places() -> None:

@@ -3,12 +3,13 @@
 from functools import cache
 from zoneinfo import ZoneInfo
 
-from gateway.console.words import alerts, customers, flow, mappings, matches, overview, shared
+from gateway.console.words import alerts, customers, dead, flow, mappings, matches, overview, shared
 
 LANGUAGES = ("zh", "en")
 WORDS: dict[str, tuple[str, str]] = {
     **alerts.WORDS,
     **customers.WORDS,
+    **dead.WORDS,
     **flow.WORDS,
     **mappings.WORDS,
     **matches.WORDS,
