@@ -84,6 +84,8 @@ def open_ground(tree: settings.Settings, programs: configure.Programs | None = N
     closers.append(trail.close)
     documents = SqliteShelf(tree.gateway.data_dir / "desk.db", clock=clock)
     closers.append(documents.close)
+    jobs = SqliteShelf(tree.gateway.data_dir / "jobs.db", clock=clock)
+    closers.append(jobs.close)
     partners = _Partners(limits, breakers, clock, meters, tokens)
     closers.append(partners.close)
     opened = {
@@ -97,9 +99,10 @@ def open_ground(tree: settings.Settings, programs: configure.Programs | None = N
         for name, account in configure.accounts_of(tree, CARDS).items()
     }
     return Ground(
-        tree=tree, clock=clock, vault=vault, log=log, records=records, trail=trail, documents=documents,
+        tree=tree, clock=clock, vault=vault, log=log, records=records, trail=trail, documents=documents, jobs=jobs,
         book=Book(records, vault, clock, tree), accounts=Accounts(opened), meters=meters, limits=limits, breakers=breakers,
-        board=Board(tree.gateway.data_dir / "run"), tokens=tokens, closers=closers,
+        board=Board(tree.gateway.data_dir / "run"), tokens=tokens, keys=keys_of(tree), cards=CARDS, tools=partners.tools,
+        closers=closers,
     )  # fmt: skip
 
 

@@ -6,15 +6,17 @@ from typing import Annotated, Any, get_args, get_origin
 
 import msgspec
 
-from gateway import limiter, mapping, settings
+from gateway import limiter, mapping, settings, vaults
 from gateway.connector import Account, Card, Connector, Tools
 from gateway.desk.alerts import Limits
 from gateway.desk.channels import Wanted
+from gateway.desk.premises import Premises
+from gateway.errors import ConfigError, GatewayError
 from gateway.model.lane import Lane
 from gateway.model.secret import MASK, Secret
 from gateway.pipeline import versions
 from gateway.pipeline.accounts import Opened
-from gateway.sealing import unsealed
+from gateway.sealing import sealed_in, unsealed
 from gateway.vault import Vault
 
 _OPTION_FIELDS = frozenset(settings.COMMON)
@@ -51,6 +53,53 @@ def _account(
         api_base=common.api_base,
         tolerance=None if common.tolerance == "off" else settings.duration(common.tolerance),
     )
+
+
+def account_faults(
+    tree: settings.Settings, cards: Mapping[str, Card], name: str, raw: Mapping[str, Any]
+) -> list[GatewayError]:
+    """What is wrong with one account as it stands, nothing opened and nobody reached."""
+    alone = msgspec.structs.replace(tree, accounts={name: dict(raw)})
+    try:
+        accounts_of(alone, cards)
+        rate_of(raw)
+    except ConfigError as error:
+        return [error]
+    except ValueError as error:
+        return [ConfigError(str(error), place=f"accounts.{name}")]
+    return []
+
+
+def home_of(tree: settings.Settings) -> str:
+    """Where partners reach this gateway."""
+    return tree.gateway.public_url.rstrip("/") or f"http://{tree.http.host}:{tree.http.port}"
+
+
+def premises_of(
+    tree: settings.Settings,
+    cards: Mapping[str, Card],
+    *,
+    keys: vaults.Way,
+    vault: Vault,
+    tools: Callable[[Account], Tools],
+) -> Premises:
+    """What the console may know of the settings."""
+    options = {name: masked(raw, cards.get(raw.get("connector", ""))) for name, raw in tree.accounts.items()}
+
+    def draft(name: str, raw: Mapping[str, Any]) -> Opened:
+        alone = msgspec.structs.replace(tree, accounts={name: dict(raw)})
+        account = with_secrets(accounts_of(alone, cards)[name], vault)
+        # A draft paces and trips for itself: it must not trip the account that runs.
+        apart = msgspec.structs.replace(account, name=f"{name} (draft)")
+        opened = open_account(apart, cards[account.connector], tools(apart), raw, programs_of(alone, cards))
+        return msgspec.structs.replace(opened, account=account)
+
+    return Premises(
+        cards=cards, common=settings.Account, options=options, effective={**settings.shown(tree), "accounts": options},
+        home=home_of(tree), host=tree.http.host, port=tree.http.port, keys=keys, sealed=frozenset(sealed_in(tree)),
+        faults=lambda name, raw: account_faults(tree, cards, name, raw), draft=draft,
+        current=lambda name, option: tree.accounts.get(name, {}).get(option),
+    )  # fmt: skip
 
 
 def with_secrets(account: Account, vault: Vault) -> Account:

@@ -28,7 +28,7 @@ from gateway.model.secret import Secret
 
 __all__ = [
     "Accepted", "Account", "Answer", "Call", "Can", "Card", "Challenge", "Connector", "Decoded", "Fetch", "Inbound", "Lane", "Limit", "Line",
-    "Meta", "Options", "Outcome", "Page", "Reason", "Refused", "Reply", "Request", "Response", "Secret", "Text", "Token",
+    "Meta", "Options", "Outcome", "Page", "Reason", "Refused", "Rehearsal", "Reply", "Request", "Response", "Secret", "Text", "Token",
     "Tools", "Topic", "Window",
 ]  # fmt: skip
 
@@ -309,6 +309,13 @@ class Connector(Protocol):
         ...
 
 
+class Rehearsal(msgspec.Struct, frozen=True, kw_only=True):
+    """What a platform asks with GET when its console is given an address, and the exact body that it wants to hear."""
+
+    query: str
+    expected: bytes
+
+
 def _no_stems(_options: Any) -> Sequence[str]:
     return ()
 
@@ -332,6 +339,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     pulls: Mapping[str, tuple[float, float, float]] = {}
     calls: Mapping[str, Callable[..., Any]] = {}
     stems: Callable[[Any], Sequence[str]] = _no_stems
+    rehearse: Callable[[Account, int], Rehearsal] | None = None
 
     def topic(self, name: str) -> Topic:
         """KeyError when the connector does not know it."""

@@ -1,29 +1,21 @@
 """What is wrong and what to do about it: the config at rest (``gateway check``), and everything it names, reached (``gateway doctor``)."""
 
 import asyncio
-from collections.abc import Mapping
 
 import msgspec
 
 from connectors.registry import CARDS
 from gateway import app, configure, sealing, settings, subscription, vaults
 from gateway.clock import SECOND, TurnedClock
-from gateway.connector import Can, Connector
+from gateway.desk import doctor
 from gateway.desk.channels import open_channels
 from gateway.destination import Endpoint, Kind
 from gateway.destinations import open_destination, sign
 from gateway.destinations.address import Unfit, Vetter
-from gateway.errors import ConfigError, GatewayError, PartnerDenied, PartnerDown, PartnerQuota, VaultDown
+from gateway.errors import ConfigError, GatewayError, VaultDown
 from gateway.model.secret import Secret
 from gateway.processes import Ground
 from gateway.subscription import Proof
-
-_PATIENCE = 8.0
-_REMEDIES: Mapping[type[GatewayError], str] = {
-    PartnerDenied: "check the key, the permission of the app, and that this machine's address is on the platform's allow-list",
-    PartnerQuota: "over the platform's limit: wait, or ask for more",
-    PartnerDown: "the platform cannot be reached: check network, proxy and api_base",
-}
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,15 +35,8 @@ def config_faults(tree: settings.Settings) -> list[GatewayError]:
         vaults.check(app.keys_of(tree))
     except ConfigError as error:
         faults.append(error)
-    for name in tree.accounts:
-        alone = msgspec.structs.replace(tree, accounts={name: tree.accounts[name]})
-        try:
-            configure.accounts_of(alone, CARDS)
-            configure.rate_of(tree.accounts[name])
-        except (ConfigError, ValueError) as error:
-            faults.append(
-                error if isinstance(error, ConfigError) else ConfigError(str(error), place=f"accounts.{name}")
-            )
+    for name, raw in tree.accounts.items():
+        faults += configure.account_faults(tree, CARDS, name, raw)
     for name, one in tree.endpoints.items():
         faults += _endpoint_faults(name, one)
     return faults + _alert_faults(tree)
@@ -159,49 +144,9 @@ async def _worker(ground: Ground) -> Finding:
 
 async def _account(ground: Ground, name: str) -> Finding:
     opened = ground.accounts.need(name)
+    line = await doctor.examine(opened, configure.home_of(ground.tree))
     part = f"account {name} ({opened.card.name})"
-    try:
-        if Can.PROBE in opened.card.can:
-            async with asyncio.timeout(_PATIENCE):
-                return Finding(part=part, state="ok", detail=await _probe(opened.connector))
-        listen = getattr(opened.account.options, "listen", None)
-        if listen:
-            return await _listening(part, listen)
-    except GatewayError as error:
-        remedy = error.remedy or next((text for kind, text in _REMEDIES.items() if isinstance(error, kind)), "")
-        state = "unreachable" if isinstance(error, PartnerDown) else "fault"
-        return Finding(part=part, state=state, detail=error.detail, remedy=remedy)
-    except TimeoutError:
-        return Finding(
-            part=part, state="unreachable", detail=f"no answer in {_PATIENCE:.0f} s", remedy=_REMEDIES[PartnerDown]
-        )
-    base = ground.tree.gateway.public_url.rstrip("/") or f"http://{ground.tree.http.host}:{ground.tree.http.port}"
-    return Finding(part=part, state="ok", detail=f"partners post to {base}/in/{name}")
-
-
-async def _probe(connector: Connector) -> str:
-    return await connector.probe()
-
-
-async def _listening(part: str, listen: str) -> Finding:
-    host, _, port = listen.rpartition(":")
-    try:
-        async with asyncio.timeout(3.0):
-            _, writer = await asyncio.open_connection(_reachable(host), int(port))
-    except (OSError, TimeoutError):
-        return Finding(
-            part=part,
-            state="unreachable",
-            detail=f"nobody listens on {listen}",
-            remedy="gateway serve, or free the port",
-        )
-    writer.close()
-    return Finding(part=part, state="ok", detail=f"listening on {listen}")
-
-
-def _reachable(host: str) -> str:
-    """The address to try for a listener on ``host``; all interfaces are tried on this machine's own."""
-    return "127.0.0.1" if host in ("", "0.0.0.0") else host.strip("[]")  # noqa: S104 - compared, not bound
+    return Finding(part=part, state=line.state, detail=line.detail, remedy=line.remedy)
 
 
 async def _endpoint(ground: Ground, end: Endpoint) -> Finding:

@@ -14,7 +14,8 @@ GatewayError
 ├── StoreError             store.unavailable     nothing was applied
 │   └── Stale              store.stale           another worker moved the cursor first
 └── PartnerError           partner.failed        a partner's API answered badly
-    ├── PartnerDenied      partner.denied        credentials, permission, allow-list
+    ├── PartnerDenied      partner.denied        credentials, permission
+    │   └── PartnerUnlisted partner.unlisted     this machine's address is not on the platform's allow-list
     ├── PartnerQuota       partner.quota         over the platform's limit; ``wait`` says how long
     └── PartnerDown        partner.down          network, 5xx, busy
 
@@ -148,9 +149,15 @@ class PartnerError(GatewayError):
 
 
 class PartnerDenied(PartnerError):
-    """Credentials, permission or allow-list. Repeating it can get the account banned."""
+    """Credentials or permission. Repeating it can get the account banned."""
 
     code = "partner.denied"
+
+
+class PartnerUnlisted(PartnerDenied):
+    """This machine's address is not on the platform's allow-list."""
+
+    code = "partner.unlisted"
 
 
 class PartnerQuota(PartnerError):

@@ -1,11 +1,10 @@
 """What every process stands on, and the one that takes things in: a door."""
 
 import asyncio
-import contextlib
 import importlib
 import ssl
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,15 +13,18 @@ import structlog
 from granian.constants import Interfaces
 from granian.server.embed import Server
 
-from gateway import audit, breaker, configure, journal, limiter, settings, shelf, store
+from gateway import audit, breaker, configure, journal, limiter, settings, shelf, store, vaults
 from gateway.book import Book
 from gateway.clock import SECOND, Clock
-from gateway.connector import Reply, Request
+from gateway.connector import Account, Card, Reply, Request, Tools
+from gateway.crew import Crew, crewed
 from gateway.desk import shadow
 from gateway.desk.alarms import Alarms, Voice
 from gateway.desk.channels import open_channels
+from gateway.desk.checks import Checks
 from gateway.desk.clients import Clients
 from gateway.desk.figures import EVERY, Figures
+from gateway.desk.labour import labour
 from gateway.desk.lookout import Lookout, Sources
 from gateway.desk.mappings import Mappings
 from gateway.desk.resources import Desk, Part
@@ -41,6 +43,7 @@ from gateway.pipeline.accounts import Accounts, Opened
 from gateway.pipeline.ledger import Ledgers
 from gateway.pipeline.partner import Tokens
 from gateway.pipeline.receive import Gate, Receiver, RejectLog
+from gateway.pipeline.rollout import Rollout
 from gateway.pipeline.versions import Versions
 from gateway.sealing import unsealed
 from gateway.snapshot import STALE, Board
@@ -61,6 +64,7 @@ class Ground(msgspec.Struct, kw_only=True):
     records: store.Store
     trail: audit.Trail
     documents: shelf.Shelf
+    jobs: shelf.Shelf
     book: Book
     accounts: Accounts
     meters: Meters
@@ -68,6 +72,9 @@ class Ground(msgspec.Struct, kw_only=True):
     breakers: breaker.Breakers
     board: Board
     tokens: dict[str, Tokens]
+    keys: vaults.Way
+    cards: Mapping[str, Card]
+    tools: Callable[[Account], Tools]
     closers: list[Callable[[], Awaitable[None]]]
 
     async def close(self) -> None:
@@ -94,19 +101,33 @@ def receiver_of(ground: Ground, *, gate: Gate, rejects: RejectLog, wake: Callabl
     )  # fmt: skip
 
 
-def desk_of(ground: Ground, *, parts: Callable[[], list[Part]], tree: units.Units | None = None) -> Desk:
+def desk_of(
+    ground: Ground,
+    *,
+    parts: Callable[[], list[Part]],
+    tree: units.Units | None = None,
+    receiver: Receiver | None = None,
+) -> Desk:
     """What the partner API and the console act with, in one process. ``tree`` is kept current by whoever hands it over; without one every unit
-    is alone."""
+    is alone. ``receiver`` takes in what is brought."""
     tree = tree or units.Units()
+    gate = Gate(bulk_most=ground.tree.journal.bulk_most, live_most=ground.tree.journal.live_most)
+    receiver = receiver or receiver_of(ground, gate=gate, rejects=RejectLog(), wake=lambda: None)
     documents, vault, clock = ground.documents, ground.vault, ground.clock
     maps, figures = mappings_of(ground), Figures(ground.board, clock)
     clients = Clients(documents=documents, vault=vault, clock=clock, below=tree.below)
     users = Users(documents=documents, vault=vault, clock=clock, below=tree.below)
+    watch = Watch(ground.records, clock)
+    work = labour(
+        documents=ground.jobs, records=ground.records, vault=vault, clock=clock, accounts=ground.accounts, book=ground.book, clients=clients,
+        watch=watch, receiver=receiver, rollout=rollout_of(ground),
+    )  # fmt: skip
     return Desk(
         clock=clock, records=ground.records, log=ground.log, shelf=documents, vault=vault, limits=ground.limits, meters=ground.meters,
         accounts=ground.accounts, board=ground.board, trail=ground.trail, book=ground.book, figures=figures, parts=parts,
-        clients=clients, users=users, below=tree.below, alarms=alarms_of(ground, figures, clients, users, parts),
-        watch=Watch(ground.records, clock), mappings=maps, shadows=shadows_of(ground, maps),
+        clients=clients, users=users, below=tree.below, alarms=alarms_of(ground, figures, clients, users, parts), checks=checks_of(ground),
+        premises=configure.premises_of(ground.tree, ground.cards, keys=ground.keys, vault=vault, tools=ground.tools),
+        labour=work, watch=watch, mappings=maps, shadows=shadows_of(ground, maps),
     )  # fmt: skip
 
 
@@ -129,6 +150,24 @@ def alarms_of(
     return alarms
 
 
+def checks_of(ground: Ground) -> Checks:
+    """Examinations that are begun by a button."""
+    checks = Checks(ground.documents, ground.clock)
+    ground.closers.append(checks.close)
+    return checks
+
+
+def rollout_of(ground: Ground) -> Rollout:
+    """By which version each entry is read."""
+    return Rollout(
+        accounts=ground.accounts,
+        versions=Versions(ground.documents, ground.clock),
+        ledgers=Ledgers(ground.documents, ground.vault, ground.clock),
+        clock=ground.clock,
+        own=ground.tree.gateway.mappings,
+    )
+
+
 def mappings_of(ground: Ground) -> Mappings:
     """Versions of mappings, and the decisions on them."""
     return Mappings(
@@ -149,34 +188,6 @@ def shadow_source(ground: Ground) -> shadow.Journal:
     )
 
 
-class Crew:
-    """Tasks that live as long as the body they were started in."""
-
-    def __init__(self, group: asyncio.TaskGroup) -> None:
-        self._group = group
-        self._tasks: list[asyncio.Task[Any]] = []
-
-    def start(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        """Run beside the others; a failure ends all."""
-        task = self._group.create_task(work)
-        self._tasks.append(task)
-        return task
-
-    def dismiss(self) -> None:
-        """Cancel whatever still runs."""
-        for task in self._tasks:
-            task.cancel()
-
-
-@contextlib.asynccontextmanager
-async def crewed() -> AsyncIterator[Crew]:
-    """A crew for the block; when the block ends whoever still works is dismissed."""
-    async with asyncio.TaskGroup() as group:
-        crew = Crew(group)
-        yield crew
-        crew.dismiss()
-
-
 def _inner(desk: Desk) -> App:
     # Health, API and console cost as much to load as everything else; a door takes things in meanwhile.
     made = importlib.import_module("gateway.inner").create_app(desk)
@@ -194,7 +205,7 @@ class Door:
         self._receiver = receiver_of(ground, gate=self._gate, rejects=self._rejects, wake=wake)
         self._journal_fault = ""
         self._tree, self._tree_due = units.Units(), 0.0
-        self._desk = desk_of(ground, parts=self.parts, tree=self._tree)
+        self._desk = desk_of(ground, parts=self.parts, tree=self._tree, receiver=self._receiver)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until ``stop``; then finish what was begun."""
@@ -220,6 +231,7 @@ class Door:
         async with crewed() as crew:
             _ = crew.start(self._minding())
             _ = crew.start(self._sampling())
+            _ = crew.start(self._desk.labour.runner.run())
             if self._index == 0:
                 _ = crew.start(self._desk.shadows.run())
                 _ = crew.start(self._desk.alarms.run())

@@ -9,7 +9,7 @@ from connectors.taobao import protocol
 from connectors.taobao.options import TaobaoOptions
 from gateway.clock import moment
 from gateway.connector import Account, Tools
-from gateway.errors import PartnerDenied, PartnerDown
+from gateway.errors import PartnerDown, PartnerUnlisted
 
 GATEWAY = "https://gw.api.taobao.com"
 _CHINA = timedelta(hours=8)
@@ -42,7 +42,7 @@ class Top:
         """
         answer = await self._tools.call("POST", self._url, form=self._signed({"method": method, **params}))
         if answer.status in (401, 403):
-            raise PartnerDenied(
+            raise PartnerUnlisted(
                 f"TOP answered HTTP {answer.status}", remedy="check the application's address allow-list"
             )
         try:

@@ -3,6 +3,7 @@
 from connectors.wecom.account import WeCom
 from connectors.wecom.catalogue import TOPICS
 from connectors.wecom.options import Options
+from connectors.wecom.rehearsal import rehearse
 from gateway.connector import Can, Card, Limit, Text
 
 __all__ = ["CARD"]
@@ -18,6 +19,7 @@ CARD = Card(
     options=Options,
     topics=TOPICS,
     open=WeCom,
+    rehearse=rehearse,
     limits=(
         Limit(title=Text("每企业每接口每分钟", "per corp and API, a minute"), calls=10_000, seconds=60),
         Limit(title=Text("每企业每接口每小时", "per corp and API, an hour"), calls=150_000, seconds=3600),

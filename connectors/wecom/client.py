@@ -12,7 +12,7 @@ from connectors.wecom import protocol
 from connectors.wecom.options import Options
 from gateway.clock import SECOND
 from gateway.connector import Account, Response, Token, Tools
-from gateway.errors import PartnerDenied, PartnerDown, PartnerError, PartnerQuota, PayloadError
+from gateway.errors import PartnerDenied, PartnerDown, PartnerError, PartnerQuota, PartnerUnlisted, PayloadError
 
 BASE = "https://qyapi.weixin.qq.com"
 # The minute window is the one that a paced client meets; after an hour's window the next try is told so again.
@@ -24,6 +24,7 @@ STALE_TOKEN = frozenset({40014, 42001})
 BUSY = frozenset({-1, 41063, 45033, 45035, 301026, 301057})
 QUOTA = frozenset({45009, 99110})
 GONE = frozenset({60003, 60111, 60123, 84061, 86001, 86003})
+UNLISTED = 60020
 DENIED: Mapping[int, str] = {
     40001: "check secret: it belongs to another app, was reset, or the app is disabled; do not retry, WeCom bans the address",
     40013: "check corp_id",
@@ -158,7 +159,8 @@ class Client:
         if code in BUSY:
             raise PartnerDown(detail, place=self._place)
         if code in DENIED or code in STALE_TOKEN:
-            raise PartnerDenied(detail + _address(answer), place=self._place, remedy=DENIED.get(code, "check secret"))
+            kind = PartnerUnlisted if code == UNLISTED else PartnerDenied
+            raise kind(detail + _address(answer), place=self._place, remedy=DENIED.get(code, "check secret"))
         raise PartnerError(detail, place=self._place)
 
 

@@ -10,6 +10,7 @@ from litestar.static_files import create_static_files_router
 
 from gateway.console import (
     alerts,
+    connectors,
     customers,
     dead,
     entrance,
@@ -40,6 +41,13 @@ PAGES = (
     customers.customer,
     customers.orders,
     customers.order,
+    connectors.connectors,
+    connectors.account,
+    connectors.examine,
+    connectors.form,
+    connectors.trying,
+    connectors.new,
+    connectors.trying_new,
     alerts.alerts,
     alerts.silence,
     alerts.speak,
@@ -53,6 +61,8 @@ LIVE: tuple[tuple[str, frame.Parts], ...] = (
     ("/console/flow", flow.parts),
     *dead.LIVE,
     ("/console/alerts", alerts.parts),
+    ("/console/connectors", connectors.parts),
+    ("/console/connectors/[^/]+", connectors.account_parts),
     ("/console/mappings", mappings.list_parts),
     ("/console/mappings/[^/]+/[^/]+", mappings.parts),
 )

@@ -9,9 +9,12 @@ from gateway import access, audit, journal, limiter, snapshot, store
 from gateway.book import Book
 from gateway.clock import Clock
 from gateway.desk.alarms import Alarms
+from gateway.desk.checks import Checks
 from gateway.desk.clients import Clients
 from gateway.desk.figures import Figures
+from gateway.desk.labour import Labour
 from gateway.desk.mappings import Mappings
+from gateway.desk.premises import Premises
 from gateway.desk.shadow import Shadows
 from gateway.desk.users import Users
 from gateway.desk.watch import Watch
@@ -50,9 +53,12 @@ class Desk(msgspec.Struct, kw_only=True):
     users: Users
     figures: Figures
     watch: Watch
+    labour: Labour
     mappings: Mappings
     shadows: Shadows
     alarms: Alarms
+    checks: Checks
+    premises: Premises
     parts: Callable[[], list[Part]]
     below: Callable[[str], frozenset[str]]
 

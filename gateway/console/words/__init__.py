@@ -3,11 +3,12 @@
 from functools import cache
 from zoneinfo import ZoneInfo
 
-from gateway.console.words import alerts, customers, dead, flow, mappings, matches, overview, shared
+from gateway.console.words import alerts, connectors, customers, dead, flow, mappings, matches, overview, shared
 
 LANGUAGES = ("zh", "en")
 WORDS: dict[str, tuple[str, str]] = {
     **alerts.WORDS,
+    **connectors.WORDS,
     **customers.WORDS,
     **dead.WORDS,
     **flow.WORDS,

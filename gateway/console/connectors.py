@@ -1,0 +1,227 @@
+"""How each account is and what to do about it; an account's form from its connector's card, checked and tried before anything is changed."""
+
+from typing import Any
+
+import msgspec
+from litestar import Request, Response, get, post
+from litestar.di import NamedDependency
+from litestar.exceptions import NotFoundException
+from litestar.params import FromPath
+from litestar.response import Redirect
+
+from gateway.connector import Can
+from gateway.console import export, frame
+from gateway.desk import doctor, drafts
+from gateway.desk.checks import Line, Told
+from gateway.desk.connectors import CLASSES, Condition, conditions
+from gateway.desk.resources import Desk
+from gateway.errors import GatewayError
+from gateway.pipeline.accounts import Opened
+from gateway.sealing import PREFIX, seal
+
+_OPERATOR = {frame.ROLE: "operator"}
+_ADMIN = {frame.ROLE: "admin"}
+_COLUMNS = ("account", "connector", "state", "last_heard", "lag_seconds", "token_expires", "breaker", *CLASSES)
+_KEPT = "kept."
+
+
+# ---------------------------------------------------------------------- the grid
+async def parts(seat: frame.Seat, desk: Desk) -> dict[str, str]:
+    """Every account."""
+    found = await conditions(desk, seat.viewer)
+    now = desk.clock.now()
+    return {"grid": frame.fragment("parts/connectors.html", seat, now, conditions=found, span=_span, classes=CLASSES)}
+
+
+@get("/connectors")
+async def connectors(request: Request[Any, Any, Any], desk: NamedDependency[Desk]) -> Response[Any]:
+    """The page."""
+    seat = frame.seat_of(request)
+    if seat.query.get("format") == "csv":
+        rows = [_row(one) for one in await conditions(desk, seat.viewer)]
+        await desk.did(seat.viewer, "export", "connectors", rows=len(rows))
+        return export.csv("connectors", _COLUMNS, rows)
+    return frame.page(
+        request,
+        "connectors.html",
+        now=desk.clock.now(),
+        here="connectors",
+        parts=await parts(seat, desk),
+        cards=list(desk.premises.cards.values()),
+    )
+
+
+def _row(one: Condition) -> dict[str, Any]:
+    return {
+        "account": one.opened.account.name, "connector": one.opened.card.name, "state": one.level, "last_heard": one.heard,
+        "lag_seconds": one.lag, "token_expires": one.token_expires, "breaker": one.breaker, **one.errors,
+    }  # fmt: skip
+
+
+def _span(seconds: float) -> str:
+    """``3 d 4 h``, ``12 min``, ``40 s``: the two largest parts."""
+    left = int(max(0, seconds))
+    found = []
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1)):
+        if left >= size and len(found) < 2:
+            found.append(f"{left // size} {unit}")
+            left %= size
+    return " ".join(found) or "0 s"
+
+
+# ---------------------------------------------------------------------- one account
+async def account_parts(seat: frame.Seat, desk: Desk) -> dict[str, str]:
+    """How it is, and what the doctor says."""
+    name = seat.path.rpartition("/")[2]
+    one = await _condition(seat, desk, name)
+    now = desk.clock.now()
+    check = await desk.checks.last(f"doctor/{name}")
+    return {
+        "state": frame.fragment("parts/connector_state.html", seat, now, one=one, span=_span, classes=CLASSES),
+        "doctor": frame.fragment("parts/check.html", seat, now, check=check),
+    }
+
+
+async def _condition(seat: frame.Seat, desk: Desk, name: str) -> Condition:
+    for one in await conditions(desk, seat.viewer):
+        if one.opened.account.name == name:
+            return one
+    raise NotFoundException(seat.t("cn_nobody"))
+
+
+@get("/connectors/{name:str}")
+async def account(request: Request[Any, Any, Any], desk: NamedDependency[Desk], name: FromPath[str]) -> Response[Any]:
+    """One account."""
+    seat = frame.seat_of(request)
+    one = await _condition(seat, desk, name)
+    placed = await account_parts(msgspec.structs.replace(seat, path=f"/console/connectors/{name}"), desk)
+    return frame.page(
+        request,
+        "connector.html",
+        now=desk.clock.now(),
+        here="connectors",
+        parts=placed,
+        one=one,
+        options=desk.premises.options.get(name, {}),
+        readme=f"connectors/{one.opened.card.name}/README.md",
+    )
+
+
+@post("/connectors/{name:str}/doctor", opt=_OPERATOR, status_code=200)
+async def examine(request: Request[Any, Any, Any], desk: NamedDependency[Desk], name: FromPath[str]) -> Response[Any]:
+    """Reach the platform beside everything else; the page tells what came of it by itself."""
+    await frame.form(request)
+    seat = frame.seat_of(request)
+    one = await _condition(seat, desk, name)
+    await desk.did(seat.viewer, "doctor", name)
+    await desk.checks.begin(f"doctor/{name}", seat.viewer.actor, _examined(one.opened, desk.premises.home))
+    return Redirect(f"/console/connectors/{name}", status_code=303)
+
+
+async def _examined(opened: Opened, home: str) -> Told:
+    return Told(lines=(await doctor.examine(opened, home),))
+
+
+# ---------------------------------------------------------------------- the form
+@get("/connectors/{name:str}/form", opt=_ADMIN)
+async def form(request: Request[Any, Any, Any], desk: NamedDependency[Desk], name: FromPath[str]) -> Response[Any]:
+    """An account's own, filled with what it has."""
+    one = await _condition(frame.seat_of(request), desk, name)
+    return _form(request, desk, name=name, connector=one.opened.card.name, given=desk.premises.options.get(name, {}))
+
+
+@post("/connectors/{name:str}/form", opt=_ADMIN, status_code=200)
+async def trying(request: Request[Any, Any, Any], desk: NamedDependency[Desk], name: FromPath[str]) -> Response[Any]:
+    """Check and try; nothing is changed."""
+    fields = await frame.form(request)
+    one = await _condition(frame.seat_of(request), desk, name)
+    return await _tried(request, desk, fields, name=name, connector=one.opened.card.name)
+
+
+@get("/new-connector", opt=_ADMIN)
+async def new(request: Request[Any, Any, Any], desk: NamedDependency[Desk]) -> Response[Any]:
+    """An empty form of ``?connector=``."""
+    connector = request.query_params.get("connector", "")
+    if connector not in desk.premises.cards:
+        raise NotFoundException(frame.seat_of(request).t("cn_no_card"))
+    return _form(request, desk, name="", connector=connector, given={})
+
+
+@post("/new-connector", opt=_ADMIN, status_code=200)
+async def trying_new(request: Request[Any, Any, Any], desk: NamedDependency[Desk]) -> Response[Any]:
+    """Check and try; nothing is changed."""
+    fields = await frame.form(request)
+    connector = fields.get("connector", "")
+    if connector not in desk.premises.cards:
+        raise NotFoundException(frame.seat_of(request).t("cn_no_card"))
+    return await _tried(request, desk, fields, name=fields.get("account", "").strip(), connector=connector)
+
+
+def _form(
+    request: Request[Any, Any, Any], desk: Desk, *, name: str, connector: str, given: dict[str, Any] | Any, **more: Any
+) -> Response[Any]:
+    card = desk.premises.cards[connector]
+    own, shared = drafts.fields_of(card, desk.premises.common, given)
+    known = name in desk.premises.options
+    context = {"lines": [], "toml": "", "kept": {}, **more}
+    return frame.page(
+        request, "connector_form.html", now=desk.clock.now(), here="connectors", card=card, own=own, shared=shared, account=name, known=known,
+        has={one.name for one in own if one.secret and desk.premises.current(name, one.name)}, home=desk.premises.home, **context,
+    )  # fmt: skip
+
+
+async def _tried(
+    request: Request[Any, Any, Any], desk: Desk, said: dict[str, str], *, name: str, connector: str
+) -> Response[Any]:
+    card = desk.premises.cards[connector]
+    own, shared = drafts.fields_of(card, desk.premises.common, {})
+    secrets = [one.name for one in own if one.secret]
+    # What was typed once is not typed again, and never goes back to the browser but sealed.
+    sealed = {key: said[_KEPT + key] for key in secrets if said.get(_KEPT + key, "").startswith(PREFIX)}
+    sealed |= {key: seal(said[key].strip(), desk.vault) for key in secrets if said.get(key, "").strip()}
+    now_has = {key: desk.premises.current(name, key) for key in secrets}
+    entered = drafts.read([*own, *shared], {**said, **dict.fromkeys(secrets, "")}, {**now_has, **sealed})
+    raw = drafts.without_defaults(card, desk.premises.common, entered)
+    await desk.did(frame.seat_of(request).viewer, "account_try", name or "?", connector=connector)
+    lines = await _lines(desk, name, connector, raw)
+    right = not any(line.state == "fault" and line.part == "config" for line in lines)
+    text = drafts.toml(name, connector, raw, [*own, *shared], desk.vault) if right else ""
+    return _form(
+        request, desk, name=name, connector=connector, given={**raw, **said}, lines=lines, toml=text, kept=sealed
+    )  # fmt: skip
+
+
+async def _lines(desk: Desk, name: str, connector: str, raw: dict[str, Any]) -> list[Line]:
+    """Faults of the config first; without any, what the platform's test says."""
+    if not name or "/" in name or len(name) > 60:
+        return [
+            Line(
+                state="fault",
+                part="config",
+                detail="an account name is part of its address: 1 to 60 characters, no slash",
+            )
+        ]
+    given = {"connector": connector, **raw}
+    if faults := desk.premises.faults(name, given):
+        return [Line(state="fault", part="config", detail=str(one)) for one in faults]
+    try:
+        opened = desk.premises.draft(name, given)
+        return [Line(state="ok", part="config", detail=""), *await _platform(desk, opened)]
+    except GatewayError as error:
+        return [Line(state="fault", part="config", detail=str(error))]
+
+
+async def _platform(desk: Desk, opened: Opened) -> list[Line]:
+    name = opened.account.name
+    found: list[Line] = []
+    if opened.card.rehearse is not None:
+        rehearsal = opened.card.rehearse(opened.account, desk.clock.now())
+        line = await doctor.rehearse(rehearsal, host=desk.premises.host, port=desk.premises.port, account=name)
+        found.append(msgspec.structs.replace(line, part="url"))
+    if Can.PROBE in opened.card.can:
+        try:
+            line = await doctor.probed(opened.connector)
+        except GatewayError as error:
+            line = doctor.of_error(error)
+        found.append(msgspec.structs.replace(line, part="platform"))
+    return found
