@@ -1,7 +1,7 @@
 """Shadow runs: a changed mapping against the newest entries of the journal, before it reads anything for real.
 
 A run is a document on the shelf ``shadows``, with a ticket on ``shadow_queue`` until somebody takes it: whoever asks files them, the first door works them off one
-at a time, any door shows them. Entries are opened and mapped in a thread, a few at a time with a pause that is longer than the work, so that the door keeps answering. What is kept
+at a time, any door shows them. Entries are opened and mapped in a thread, two at a time with pauses far longer than the work, so that the door keeps answering. What is kept
 are counts, names of fields and entry ids; values are made anew for whoever looks, under their grants.
 """
 
@@ -27,9 +27,9 @@ MOST = range(1, 5001)
 _KEEP = 7 * 86_400 * SECOND
 _SILENT = 15 * SECOND
 _TELL = 0.5
-_CHUNK = 6
-REST = 2.0
-"""A pause of twice the work: the thread has the interpreter a third of the time at most."""
+_CHUNK = 2
+REST = 4.0
+"""A pause of four times what a step took, waiting included: the busier the door, the longer the pauses."""
 
 _SCAN = 100_000
 _OPENED = 4
