@@ -110,11 +110,10 @@ async def _version(desk: Desk, line: tuple[str, str], number: str, own: str, vie
 async def retry(request: Request[Any, Any, Any], desk: NamedDependency[Desk]) -> Response[Any]:
     """Try them again with today's mappings."""
     fields = await frame.form(request)
-    viewer, chosen = frame.seat_of(request).viewer, _chosen(fields)
-    plan = await causes.plan(desk, viewer, chosen)
-    await desk.did(viewer, "retry", _about(chosen), cause=chosen.cause, stage=chosen.stage, count=plan.ready)
-    done = await causes.retry(desk, viewer, chosen)
-    return _back(chosen, "retried", done)
+    seat, chosen = frame.seat_of(request), _chosen(fields)
+    plan = await causes.plan(desk, seat.viewer, chosen)
+    await desk.did(seat.viewer, "retry", _about(chosen), cause=chosen.cause, stage=chosen.stage, count=plan.ready)
+    return _back(seat, "retried", await causes.retry(desk, seat.viewer, chosen))
 
 
 @post("/dead/drop", opt=_OPERATOR, status_code=200)
@@ -129,7 +128,7 @@ async def drop(request: Request[Any, Any, Any], desk: NamedDependency[Desk]) -> 
     await desk.did(
         seat.viewer, "drop", _about(chosen), cause=chosen.cause, stage=chosen.stage, count=plan.total, reason=reason
     )
-    return _back(chosen, "dropped", await causes.drop(desk, seat.viewer, chosen, reason))
+    return _back(seat, "dropped", await causes.drop(desk, seat.viewer, chosen, reason))
 
 
 def _chosen(fields: Any) -> Chosen:
@@ -140,8 +139,7 @@ def _about(chosen: Chosen) -> str:
     return chosen.id or chosen.of
 
 
-def _back(chosen: Chosen, did: str, done: causes.Outcome) -> Response[Any]:
-    seat = frame.Seat(lang="zh", path="", query={}, viewer=frame.NOBODY)
+def _back(seat: frame.Seat, did: str, done: causes.Outcome) -> Response[Any]:
     return Redirect(seat.link("/console/dead", did=did, count=done.done, left=done.left), status_code=303)
 
 

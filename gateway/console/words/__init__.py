@@ -3,7 +3,18 @@
 from functools import cache
 from zoneinfo import ZoneInfo
 
-from gateway.console.words import alerts, connectors, customers, dead, flow, mappings, matches, overview, shared
+from gateway.console.words import (
+    alerts,
+    connectors,
+    customers,
+    dead,
+    endpoints,
+    flow,
+    mappings,
+    matches,
+    overview,
+    shared,
+)
 
 LANGUAGES = ("zh", "en")
 WORDS: dict[str, tuple[str, str]] = {
@@ -11,6 +22,7 @@ WORDS: dict[str, tuple[str, str]] = {
     **connectors.WORDS,
     **customers.WORDS,
     **dead.WORDS,
+    **endpoints.WORDS,
     **flow.WORDS,
     **mappings.WORDS,
     **matches.WORDS,
