@@ -12,6 +12,7 @@ from msgspec import UNSET, UnsetType
 from gateway.access import Viewer
 from gateway.api import answers
 from gateway.api.answers import After, Fields, Limit, Page
+from gateway.api.idempotency import SAFE
 from gateway.api.problems import Problem, not_found
 from gateway.desk.people import People
 from gateway.desk.reading import Reading, Sought
@@ -121,7 +122,7 @@ async def timeline(
     return answers.page(items, answers.cursor(more) if more else None)
 
 
-@post("/customers:lookup", opt=_SCOPE, status_code=200)
+@post("/customers:lookup", opt={**_SCOPE, SAFE: True}, status_code=200)
 async def lookup(
     viewer: NamedDependency[Viewer],
     reading: NamedDependency[Reading],

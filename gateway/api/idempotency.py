@@ -2,6 +2,9 @@
 
 The key belongs to the client and covers method, path, query and body: the same key with another request is refused. An answer is kept, sealed,
 for a day. While the first is under way a repetition is told to wait, whichever process it reaches.
+
+An answer shows what the caller might do and see when it was made. It is told again only to a caller of whom the same still holds: not to a token
+with fewer scopes, nor after a grant ran out. What only reads (``opt`` ``safe``) may be repeated without a key, and nothing of it is kept.
 """
 
 import hashlib
@@ -21,16 +24,21 @@ from gateway.vault import Vault
 
 SHELF = "idempotency"
 KEPT = 86_400 * SECOND
-# Whoever began and died is out of the way after this.
-_UNDER_WAY = 60 * SECOND
+# Whoever began and died is out of the way after this; nothing takes longer, a test of an endpoint two minutes at most.
+_UNDER_WAY = 180 * SECOND
 _LONGEST_KEY = 255
+SAFE = "safe"
+"""A handler's ``opt``: it changes nothing, whatever its method."""
+# Refused for what the caller may do, or for what passes by itself: nothing was done, and the same key may try again.
+_PASSING = (401, 403, 409, 429)
 _json = msgspec.json.Encoder()
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """What was asked, as a hash, and what was answered: empty while it is under way."""
+    """What was asked and what the caller might do and see, each as a hash, and what was answered: empty while it is under way."""
 
     asked: bytes
+    rights: bytes = b""
     status: int = 0
     headers: tuple[tuple[bytes, bytes], ...] = ()
     body: bytes = b""
@@ -49,7 +57,7 @@ class Idempotent(callers.Layer):
 
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
         """Serve one request."""
-        if scope.get("method") != "POST" or not any(name == b"idempotency-key" for name, _ in scope["headers"]):
+        if not _kept(scope):
             await next_app(scope, receive, send)
             return
         key = callers.header(scope, b"idempotency-key")
@@ -58,33 +66,32 @@ class Idempotent(callers.Layer):
                 400, "request.idempotency_key", "the key is not of 1 to 255 characters", place="header.idempotency-key"
             )
         body = await _whole(receive, scope)
-        asked = _asked(scope, body)
+        meant = Answer(asked=_asked(scope, body), rights=_rights(scope))
         name = self._name(scope, key)
         kept = await self._shelf.document(SHELF, name)
         if kept is not None:
-            await self._repeat(self._opened(kept), asked, send)
+            await self._repeat(self._opened(kept), meant, send)
             return
-        await self._begin(name, asked)
-        await self._first(scope, body, send, next_app, name=name, asked=asked)
+        await self._begin(name, meant)
+        await self._first(scope, body, send, next_app, name=name, meant=meant)
 
     def _name(self, scope: Scope, key: str) -> str:
         client: access.Client = scope["state"]["client"]
         return self._vault.blind("idempotency", client.id, key).hex()
 
-    async def _begin(self, name: str, asked: bytes) -> None:
+    async def _begin(self, name: str, meant: Answer) -> None:
         try:
-            await self._keep(name, Answer(asked=asked), before=0, life=_UNDER_WAY)
+            await self._keep(name, meant, before=0, life=_UNDER_WAY)
         except Stale as error:
             raise _under_way() from error
 
-    async def _repeat(self, first: Answer, asked: bytes, send: Send) -> None:
-        if first.asked != asked:
-            raise Problem(
-                422,
-                "request.idempotency_key",
-                "this key was used for another request",
-                place="header.idempotency-key",
-                remedy="use a fresh key",
+    async def _repeat(self, first: Answer, meant: Answer, send: Send) -> None:
+        if first.asked != meant.asked:
+            raise _refused("this key was used for another request", "use a fresh key")
+        if first.rights != meant.rights:
+            raise _refused(
+                "this key was used when the caller might do or see something else",
+                "look whether it was done, and use a fresh key where it was not",
             )
         if not first.status:
             raise _under_way()
@@ -93,29 +100,32 @@ class Idempotent(callers.Layer):
         await send({"type": "http.response.body", "body": first.body, "more_body": False})
 
     async def _first(
-        self, scope: Scope, body: bytes, send: Send, next_app: ASGIApp, *, name: str, asked: bytes
+        self, scope: Scope, body: bytes, send: Send, next_app: ASGIApp, *, name: str, meant: Answer
     ) -> None:
         told: dict[str, Any] = {"status": 0, "headers": (), "body": b""}
+        ended = False
 
         async def noted(message: Message) -> None:
+            nonlocal ended
             if message["type"] == "http.response.start":
                 told.update(status=message["status"], headers=_own(message["headers"]))
             elif message["type"] == "http.response.body":
                 told["body"] += message.get("body", b"")
                 if not message.get("more_body", False):
-                    await self._end(name, Answer(asked=asked, **told))
+                    await self._end(name, msgspec.structs.replace(meant, **told))
+                    ended = True
             await send(message)
 
         try:
             await next_app(scope, _again(body), noted)
         except BaseException:
-            # Nothing was answered, so the same key may try again at once.
-            await self._shelf.unfile(SHELF, name, before=1)
+            # Nothing was answered, so the same key may try again at once. An answer that was made and could not be sent is kept.
+            if not ended:
+                await self._shelf.unfile(SHELF, name, before=1)
             raise
 
     async def _end(self, name: str, answer: Answer) -> None:
-        # A refusal that passes by itself must be open to a repetition.
-        if answer.status >= 500 or answer.status in (409, 429):
+        if answer.status >= 500 or answer.status in _PASSING:
             await self._shelf.unfile(SHELF, name, before=1)
         else:
             await self._keep(name, answer, before=1, life=KEPT)
@@ -128,6 +138,16 @@ class Idempotent(callers.Layer):
 
     def _opened(self, kept: Document) -> Answer:
         return _answer.decode(self._vault.open(kept.body, kept.key.encode()))
+
+
+def _kept(scope: Scope) -> bool:
+    handler = scope["route_handler"]
+    named = any(name == b"idempotency-key" for name, _ in scope["headers"])
+    return named and scope.get("method") == "POST" and not handler.opt.get(SAFE)
+
+
+def _refused(detail: str, remedy: str) -> Problem:
+    return Problem(422, "request.idempotency_key", detail, place="header.idempotency-key", remedy=remedy)
 
 
 def _under_way() -> Problem:
@@ -145,6 +165,14 @@ def _asked(scope: Scope, body: bytes) -> bytes:
     for part in (str(scope.get("method")).encode(), scope["path"].encode(), scope["query_string"], body):
         digest.update(len(part).to_bytes(8, "big") + part)
     return digest.digest()
+
+
+def _rights(scope: Scope) -> bytes:
+    viewer: access.Viewer = scope["state"]["viewer"]
+    client: access.Client = scope["state"]["client"]
+    grants = {sensitivity.value: how for sensitivity, how in viewer.grants.items()}
+    said = _json.encode([sorted(viewer.scopes), grants, client.unit])
+    return hashlib.blake2b(said, digest_size=16).digest()
 
 
 async def _whole(receive: Receive, scope: Scope) -> bytes:
