@@ -17,7 +17,7 @@ _ADMIN = {frame.ROLE: "admin"}
 _LAST = 500
 
 
-@post("/mappings/{connector:str}/{stem:str}/check", opt=_OPERATOR, status_code=200)
+@post("/mappings/{connector:str}/{stem:str}", opt=_OPERATOR, status_code=200)
 async def check(
     request: Request[Any, Any, Any], desk: NamedDependency[Desk], connector: FromPath[str], stem: FromPath[str]
 ) -> Response[Any]:

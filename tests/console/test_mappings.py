@@ -25,7 +25,8 @@ async def _csrf(client: httpx.AsyncClient) -> str:
 
 async def _act(client: httpx.AsyncClient, verb: str, **fields: str | int) -> httpx.Response:
     return await client.post(
-        f"{PAGE}/{verb}", data={"csrf": await _csrf(client), **{k: str(v) for k, v in fields.items()}}
+        PAGE if verb == "check" else f"{PAGE}/{verb}",
+        data={"csrf": await _csrf(client), **{k: str(v) for k, v in fields.items()}},
     )
 
 

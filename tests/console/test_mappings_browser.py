@@ -52,7 +52,7 @@ def test_unknown_value_is_mapped_tried_given_a_share_made_live_and_taken_back(de
     visit = desk.visit("admin")
     page = visit.open("/console/mappings")
     expect(page.locator("tr", has_text="feed/order")).to_contain_text("feed/order@1")
-    page.click("a:text-is('feed/order')")
+    page.get_by_role("link", name="feed/order", exact=True).click()
     seen = page.locator("#seen tr", has_text="lifecycle").filter(has_text="packed")
     expect(seen).to_contain_text("60")
     expect(page.locator("#seen")).to_contain_text("not a time")
