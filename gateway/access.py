@@ -50,13 +50,14 @@ class Secret(msgspec.Struct, frozen=True, kw_only=True):
 
 class Client(msgspec.Struct, frozen=True, kw_only=True):
     """A partner's program. ``unit`` narrows what it reads to an org unit and those below it; ``rate`` in requests per second;
-    ``until`` ends everything. ``epoch`` grows when its tokens are to end at once."""
+    ``accounts`` are those that it may bring records into. ``until`` ends everything. ``epoch`` grows when its tokens are to end at once."""
 
     id: str
     name: str
     scopes: tuple[str, ...]
     unit: str | None = None
     grants: dict[str, Lent] = {}
+    accounts: tuple[str, ...] = ()
     rate: float = 20.0
     burst: float = 100.0
     secrets: tuple[Secret, ...] = ()

@@ -9,6 +9,7 @@ import structlog
 from gateway import audit, destinations
 from gateway.clock import SECOND, new_id
 from gateway.connector import Can, Inbound
+from gateway.crew import crewed
 from gateway.destination import Endpoint
 from gateway.destinations.address import Vetter
 from gateway.errors import GatewayError, JournalError, StoreError
@@ -17,17 +18,15 @@ from gateway.pipeline.alarm import Alarm
 from gateway.pipeline.attempt import Ways
 from gateway.pipeline.contrast import Kind
 from gateway.pipeline.deliver import Deliverer
-from gateway.pipeline.ledger import Ledgers
 from gateway.pipeline.operators import Operators
 from gateway.pipeline.partner import breaker_of
 from gateway.pipeline.project import Projector
 from gateway.pipeline.pull import Errands, Pulls
 from gateway.pipeline.read import Reader
 from gateway.pipeline.receive import Gate, RejectLog
-from gateway.pipeline.rollout import ACTOR, Broken, Rollout
+from gateway.pipeline.rollout import ACTOR, Broken
 from gateway.pipeline.route import Router
-from gateway.pipeline.versions import Versions
-from gateway.processes import Ground, crewed, follow_keys, receiver_of
+from gateway.processes import Ground, follow_keys, receiver_of, rollout_of
 
 _log = structlog.get_logger()
 _DRAIN = 8.0
@@ -40,17 +39,6 @@ def ways_of(ground: Ground, operators: Operators) -> Ways:
         open_destination=opened, vault=ground.vault, clock=ground.clock, meters=ground.meters, limits=ground.limits,
         breakers=ground.breakers, operators=operators,
     )  # fmt: skip
-
-
-def rollout_of(ground: Ground) -> Rollout:
-    """By which version each entry is read."""
-    return Rollout(
-        accounts=ground.accounts,
-        versions=Versions(ground.documents, ground.clock),
-        ledgers=Ledgers(ground.documents, ground.vault, ground.clock),
-        clock=ground.clock,
-        own=ground.tree.gateway.mappings,
-    )
 
 
 class Worker:
@@ -231,5 +219,7 @@ class Worker:
                 now = ground.clock.now()
                 await ground.log.purge(now - int(ground.tree.journal.keep * SECOND), await ground.records.cursors())
                 await ground.records.purge(before=now - int(ground.tree.store.keep * SECOND))
+                await ground.documents.sweep()
+                await ground.jobs.sweep()
             except (JournalError, StoreError) as error:
                 _log.error("worker.housekeeping_failed", detail=error.detail)

@@ -18,7 +18,10 @@ from gateway.api import (
     deliveries,
     endpoints,
     events,
+    exports,
+    imports,
     interactions,
+    jobs,
     mappings,
     matches,
     oauth,
@@ -29,6 +32,7 @@ from gateway.api import (
     published,
     rejects,
     relationships,
+    replays,
     requests,
     stock,
 )
@@ -57,6 +61,10 @@ RESOURCES = (
     *mappings.ROUTES,
     *matches.ROUTES,
     *published.ROUTES,
+    *replays.ROUTES,
+    *imports.ROUTES,
+    *exports.ROUTES,
+    *jobs.ROUTES,
 )
 """Every handler under ``/api/v1``."""
 
@@ -66,7 +74,7 @@ def handlers(desk: Desk) -> list[ControllerRouterHandler]:
     reading = Reading(desk.records, desk.vault)
     people = People(desk.records, desk.vault, reading)
     given: dict[str, Any] = {
-        "desk": desk, "clients": desk.clients, "limits": desk.limits, "reading": reading, "people": people,
+        "desk": desk, "clients": desk.clients, "limits": desk.limits, "reading": reading, "people": people, "labour": desk.labour,
         "feed": Feed(desk.records, reading, desk.watch), "handing": Polling(desk.records, desk.vault, desk.clock, desk.watch),
     }  # fmt: skip
     dependencies = {name: _provide(value) for name, value in given.items()}

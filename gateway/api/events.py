@@ -12,6 +12,7 @@ from gateway.access import Viewer
 from gateway.api import answers
 from gateway.api.answers import Limit
 from gateway.api.problems import Problem, not_found
+from gateway.api.signature import REFUSES
 from gateway.desk import feed as feeds
 from gateway.desk import polling, subscribers
 from gateway.desk.feed import Asked, Feed
@@ -53,7 +54,7 @@ class Handing(msgspec.Struct, frozen=True, kw_only=True):
     more: bool
 
 
-@get("/events", opt={**_SCOPE, "refuses": (410,)})
+@get("/events", opt={**_SCOPE, REFUSES: (410,)})
 async def events(
     viewer: NamedDependency[Viewer],
     feed: NamedDependency[Feed],
@@ -120,7 +121,7 @@ async def _place(after: str | None, feed: Feed) -> int | None:
     return number
 
 
-@get("/endpoints/{name:str}/events", opt={**_SCOPE, "refuses": (409,)})
+@get("/endpoints/{name:str}/events", opt={**_SCOPE, REFUSES: (409,)})
 async def fetch(
     viewer: NamedDependency[Viewer],
     client: NamedDependency[access.Client],

@@ -14,9 +14,10 @@ from gateway.api import oauth, shapes
 from gateway.api.codes import CODES
 from gateway.api.examples import ANSWERS, BODIES
 from gateway.api.shapes import Shape, prose
-from gateway.api.signature import ABSENT, REFUSES, Signature, signature
+from gateway.api.signature import ABSENT, GIVES, REFUSES, TAKES, Signature, signature
 
 PREFIX = "/api/v1"
+_FILE = {"type": "string"}
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True):
@@ -150,6 +151,8 @@ def _operation(route: Signature, known: Known) -> dict[str, Any]:
         operation["x-scope"] = scope
     if route.body is not ABSENT:
         operation["requestBody"] = _body(route, known, name)
+    elif TAKES in route.handler.opt:
+        operation["requestBody"] = {"required": True, "content": {key: {"schema": _FILE} for key in route.takes}}
     return operation
 
 
@@ -264,6 +267,8 @@ def _responses(route: Signature, known: Known, name: str) -> dict[str, Any]:
         if name in ANSWERS:
             media["examples"] = {"plain": {"value": ANSWERS[name]}}
         good["content"] = {"application/json": media}
+    for kind in route.handler.opt.get(GIVES, ()):
+        good.setdefault("content", {})[kind] = {"schema": _FILE}
     said = {str(status): good}
     if _is_one(route):
         said["304"] = {"description": "You have it already.", "headers": _refs(["request", "policy", "etag"])}

@@ -19,9 +19,11 @@ TAKES = "takes"
 """A handler's ``opt``: the media types of its body; JSON when absent."""
 REFUSES = "refuses"
 """A handler's ``opt``: statuses of refusals that its method and path do not tell."""
+GIVES = "gives"
+"""A handler's ``opt``: the media types of an answer that is a file."""
 JSON = ("application/json",)
 ABSENT = object()
-_NAMED = ("endpoints", "accounts", "mappings")
+_NAMED = ("endpoints", "accounts", "mappings", "schemas")
 
 
 class Signature(NamedTuple):

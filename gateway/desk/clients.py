@@ -69,6 +69,13 @@ class Clients:
             return None
         return client, self._viewer(client, told.scopes)
 
+    async def viewer(self, name: str) -> access.Viewer | None:
+        """What a client with all its scopes comes down to now; None when there is none, or it may not act any more."""
+        client = await self.get(name)
+        if client is None or not access.in_force(client, self._clock.now()):
+            return None
+        return self._viewer(client, client.scopes)
+
     async def checked(self, name: str, secret: str) -> access.Client | None:
         """The client, if this is one of its secrets and it may act."""
         now = self._clock.now()

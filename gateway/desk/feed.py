@@ -20,10 +20,11 @@ _NAMES = (*event.TYPES, *operators.TYPES)
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
-    """Which events: ``types`` are whole names; ``subject`` the id of a record."""
+    """Which events: ``types`` are whole names; ``subject`` the id of a record; ``since`` the instant from which on they happened."""
 
     types: frozenset[str]
     subject: str | None = None
+    since: int | None = None
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,7 +79,7 @@ class Feed:
             place = page.number
 
     async def _read(self, viewer: access.Viewer, asked: Asked, place: int, newest: int, limit: int) -> Page:
-        span = store.Span(types=tuple(sorted(asked.types)), subject=asked.subject)
+        span = store.Span(types=tuple(sorted(asked.types)), subject=asked.subject, since=asked.since)
         step = limit + 1 if viewer.domain is None else _WALK
         found: list[EventRow] = []
         for _ in range(max(1, _MOST // step)):
@@ -101,5 +102,6 @@ def _meant(row: EventRow, asked: Asked, viewer: access.Viewer) -> bool:
     return (
         row.type in asked.types
         and (asked.subject is None or row.subject == asked.subject)
+        and (asked.since is None or row.at >= asked.since)
         and viewer.sees(row.unit)
     )  # fmt: skip

@@ -85,7 +85,11 @@ class Receiver:
 
     async def write(self, opened: Opened, events: Sequence[Inbound]) -> Sequence[journal.Receipt]:
         """Write events down. Durable when it returns; JournalError otherwise."""
-        receipts = await self._journal.append([self._draft(opened, event) for event in events])
+        return await self.append(opened, [self.draft(opened, event) for event in events])
+
+    async def append(self, opened: Opened, drafts: Sequence[journal.Draft]) -> Sequence[journal.Receipt]:
+        """Write drafts down. Durable when it returns; JournalError otherwise."""
+        receipts = await self._journal.append(drafts)
         name = opened.account.name
         known = sum(receipt.known for receipt in receipts)
         if known:
@@ -109,10 +113,15 @@ class Receiver:
             return outcome.reply
         return outcome.settle([receipt.known for receipt in receipts])
 
+    def crowded(self, lane: Lane) -> float:
+        """Seconds for which nothing more of this lane should come in; 0.0 when there is room."""
+        return self._pressure.wait(lane)
+
     def _lane(self, opened: Opened, event: Inbound) -> Lane:
         return opened.account.lane or event.lane or opened.card.topic(event.topic).lane
 
-    def _draft(self, opened: Opened, event: Inbound) -> journal.Draft:
+    def draft(self, opened: Opened, event: Inbound) -> journal.Draft:
+        """An event as it would be written down: sealed, its keys hashed."""
         now = self._clock.now()
         entry = new_id("ent", now)
         name = opened.account.name

@@ -112,15 +112,29 @@ class Replayer:
         """
         await self._router.units.load(self._store)
         events = sent = 0
-        while after < plan.last and (page := await self._store.span(plan.span, after=after, limit=_PAGE)):
-            meant = [event for event in page if event.number <= plan.last]
-            made = self._routed(meant, plan.endpoint)
-            for start in range(0, len(made), _STEP):
-                some = made[start : start + _STEP]
-                sent += await self._store.replay(some, again=plan.again, now=self._clock.now())
-            events, after = events + len(meant), page[-1].number
+        while (step := await self.step(plan, after=after)) is not None:
+            events, sent, after = events + step.events, sent + step.deliveries, step.number
             told(Step(events=events, deliveries=sent, number=after))
         return sent
+
+    async def step(self, plan: Plan, *, after: int) -> Step | None:
+        """The next few hundred events behind number ``after``: what that came to, or None at the end. For who keeps the place themselves; the
+        tree of units is as it was loaded last."""
+        if after >= plan.last:
+            return None
+        page = await self._store.span(plan.span, after=after, limit=_PAGE)
+        if not page:
+            return None
+        meant = [event for event in page if event.number <= plan.last]
+        made, sent = self._routed(meant, plan.endpoint), 0
+        for start in range(0, len(made), _STEP):
+            some = made[start : start + _STEP]
+            sent += await self._store.replay(some, again=plan.again, now=self._clock.now())
+        return Step(events=len(meant), deliveries=sent, number=page[-1].number)
+
+    async def prepare(self) -> None:
+        """Load the tree of units. To be called before the first ``step``."""
+        await self._router.units.load(self._store)
 
     def _routed(self, events: Sequence[store.EventRow], endpoint: str | None) -> list[store.Delivery]:
         now = self._clock.now()

@@ -61,6 +61,14 @@ class House:
         while await self._projector.step(Lane.LIVE, 0):
             pass
 
+    async def work(self) -> None:
+        """Jobs are done, and what they wrote down is projected."""
+        while await self.desk.labour.runner.round():
+            pass
+        for lane in Lane:
+            while await self._projector.step(lane, 0):
+                pass
+
     def start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Something that goes on beside the story."""
         return asyncio.get_running_loop().create_task(work)
