@@ -35,6 +35,7 @@ class Told:
                 "endpoints": {
                     "crm": houses.endpoint(self.good),
                     "bi": houses.endpoint(self.bad, events=["order.*"], retries=["0s", "1h"]),
+                    **config.pop("endpoints", {}),
                 },
                 **config,
             },
