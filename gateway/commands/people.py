@@ -66,6 +66,7 @@ def clients_make(
     *,
     scope: Annotated[tuple[str, ...], Parameter(name="--scope", consume_multiple=False, negative="")],
     grant: Annotated[tuple[str, ...], Parameter(name="--grant", consume_multiple=False, negative="")] = (),
+    account: Annotated[tuple[str, ...], Parameter(name="--account", consume_multiple=False, negative="")] = (),
     reason: str = "",
     unit: str | None = None,
     until: str | None = None,
@@ -74,13 +75,18 @@ def clients_make(
     json: Json = False,
     config: Config = None,
 ) -> int:
-    """A client with --scope customers:read …, --grant contact=clear[@2026-12-31T00:00:00Z] …; its secret is shown once. 新建调用方。"""
+    """A client with --scope customers:read …, --grant contact=clear[@2026-12-31T00:00:00Z] …; its secret is shown once. 新建调用方。
+
+    Args:
+        account: A feed account that it may bring records into; with the scope imports:write.
+    """
     client = access.Client(
         id="",
         name=name,
         scopes=scope,
         unit=unit,
         grants=dict(_grant(one, reason) for one in grant),
+        accounts=account,
         rate=rate,
         burst=burst,
         until=_instant(until) if until else None,
@@ -171,7 +177,7 @@ def users_list(*, config: Config = None, json: Json = False) -> int:
 
 
 def _user(user: User, now: int) -> dict[str, Any]:
-    state = "disabled" if user.disabled else "locked" if now < user.locked_until else "active"
+    state = "disabled" if user.disabled else "locked" if now < user.held_until else "active"
     return {
         "name": user.name,
         "role": user.role.value,
@@ -257,7 +263,8 @@ def users_enable(name: str, *, config: Config = None) -> int:
 def _switch(name: str, *, disabled: bool, config: Config) -> None:
     async def work(ground: Ground) -> None:
         await trace(ground, "user_disable" if disabled else "user_enable", name)
-        await _users(ground).change(name, disabled=disabled, wrong=0, locked_until=0)
+        users = _users(ground)
+        await (users.change(name, disabled=True) if disabled else users.enable(name))
 
     on_ground(config, work)
 

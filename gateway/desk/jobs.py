@@ -181,16 +181,32 @@ class Runner:
         self._me = new_id("run", clock.now())
 
     async def run(self) -> None:
-        """Until cancelled."""
-        while True:
-            self._jobs.wake.clear()
-            try:
-                busy = await self.round()
-            except StoreError as error:
-                _log.error("jobs.unavailable", detail=error.detail)
-                busy = False
-            if not busy:
-                await self._rest()
+        """Until cancelled; then whoever comes next may go on at once."""
+        try:
+            while True:
+                await self._look()
+        finally:
+            await self.let_go()
+
+    async def _look(self) -> None:
+        self._jobs.wake.clear()
+        try:
+            busy = await self.round()
+        except StoreError as error:
+            _log.error("jobs.unavailable", detail=error.detail)
+            busy = False
+        if not busy:
+            await self._rest()
+
+    async def let_go(self) -> None:
+        """Hold nothing any more. What cannot be let go of is free when its lease is over."""
+        try:
+            for job, version in await self._jobs.all():
+                if job.state in OPEN and job.holder == self._me:
+                    free = msgspec.structs.replace(job, holder="", lease=0, takes=0)
+                    await self._jobs.save(free, before=version)
+        except StoreError as error:
+            _log.warning("jobs.not_let_go", detail=error.detail)
 
     async def _rest(self) -> None:
         try:

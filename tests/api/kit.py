@@ -61,6 +61,13 @@ class House:
         while await self._projector.step(Lane.LIVE, 0):
             pass
 
+    def outcome(self, one: store.Claimed, state: store.DeliveryState) -> store.Result:
+        """What became of a delivery that was claimed, without an attempt."""
+        held = one.delivery
+        return store.Result(
+            delivery=held.id, claim=held.claim or "", state=state, due=held.due, tries=held.tries + 1, attempt=None
+        )
+
     async def work(self) -> None:
         """Jobs are done, and what they wrote down is projected."""
         while await self.desk.labour.runner.round():

@@ -55,7 +55,7 @@ def test_good_rows_arrive_and_bad_ones_say_why(tmp_path: Path) -> None:
             ]
             assert "gestern" not in (await client.get(job["rows"])).text
             names = [one["name"] for one in (await client.get("/api/v1/customers")).json()["items"]]
-            assert names == ["会员C1", "会员C5"]
+            assert sorted(names) == ["会员C1", "会员C5"]
             assert (await client.get("/api/v1/dead-letters")).json()["items"] == []
             entries = await house.ground.log.read(Lane.BULK, 0, 0, 10)
             assert len(entries) == 2
@@ -143,17 +143,16 @@ def test_import_goes_on_after_the_process_that_began_it_ended(tmp_path: Path) ->
             path = begun.headers["location"]
             await house.desk.labour.runner.round()
             assert (await client.get(path)).json()["done"] == 100
+            await house.desk.labour.runner.let_go()
 
     async def finish(house: House) -> None:
         async with house.anybody() as client:
             client.headers["authorization"] = f"Bearer {key}"
-            while (job := (await client.get(path)).json())["state"] in ("queued", "running"):
-                await house.work()
-                await house.ground.clock.sleep(0.5)
+            await house.work()
+            job = (await client.get(path)).json()
             assert (job["state"], job["done"]) == ("done", 251)
             assert job["result"] == {"accepted": 250, "duplicate": 0, "refused": 1}
             assert await refused(client, job) == [(251, "refused", "order_no")]
-            await house.work()
             assert len(await house.ground.records.rows("order", limit=999)) == 250
 
     told(tmp_path, begin)

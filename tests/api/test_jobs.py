@@ -101,6 +101,19 @@ def test_job_of_a_process_that_ended_is_gone_on_with_by_another(tmp_path: Path) 
     on_a_bench(tmp_path, story)
 
 
+def test_process_that_ends_in_order_lets_go_at_once(tmp_path: Path) -> None:
+    """Whoever comes next need not wait for the lease."""
+
+    async def story(bench: Bench) -> None:
+        await bench.jobs.make(job())
+        first = bench.runner(Counting())
+        await first.round()
+        await first.let_go()
+        assert await bench.runner(Counting()).round()
+
+    on_a_bench(tmp_path, story)
+
+
 def test_what_passes_by_itself_puts_a_job_off_and_what_does_not_ends_it(tmp_path: Path) -> None:
     """With the cause in words; a fault of ours tells nothing of itself."""
 
