@@ -25,7 +25,7 @@ class Served:
             },
             start=False,
         )
-        self.made = self.client("erp", "--rate", str(rate), "--burst", str(2 * rate))
+        self.made = self.client("erp", "--rate", str(rate), "--burst", str(2 * rate), "--account", "crm", "--account", "erp")
         self.gateway.start()
         people = [
             {"customer_code": f"C{n}", "name": name, "phone": f"1380013800{n}", "updated_at": "2026-11-11 08:00:00"}
@@ -35,6 +35,13 @@ class Served:
         rows = [houses.order(f"SO-{n}", customer_code=f"C{n}", minute=n) for n in range(3)]
         assert self.gateway.feed("erp", rows).json()["accepted"] == 3
         self.receiver.wait(3, "order.paid")
+        self._trouble()
+
+    def _trouble(self) -> None:
+        """Something for whoever has to decide: somebody else with the phone of C0, and a push that nobody signed."""
+        twin = {"customer_code": "C9", "name": "张三", "phone": "13800138000", "updated_at": "2026-11-11 09:00:00"}
+        assert self.gateway.feed("crm", [twin]).json()["accepted"] == 1
+        assert self.gateway.feed("erp", [], secret=houses.SECRET).status_code == 401
 
     def client(self, name: str, *words: str) -> dict[str, Any]:
         """A client with every scope."""
