@@ -95,11 +95,19 @@ def premises_of(
         return msgspec.structs.replace(opened, account=account)
 
     return Premises(
-        cards=cards, common=settings.Account, options=options, effective={**settings.shown(tree), "accounts": options},
+        cards=cards, common=settings.Account, options=options, effective=_effective(tree, options),
         home=home_of(tree), host=tree.http.host, port=tree.http.port, keys=keys, sealed=frozenset(sealed_in(tree)),
         faults=lambda name, raw: account_faults(tree, cards, name, raw), draft=draft,
         current=lambda name, option: tree.accounts.get(name, {}).get(option),
     )  # fmt: skip
+
+
+def _effective(tree: settings.Settings, options: Mapping[str, Any]) -> dict[str, Any]:
+    shown: dict[str, Any] = {**settings.shown(tree), "accounts": dict(options)}
+    # A header of an endpoint is as often as not a key of theirs.
+    for one in shown["endpoints"].values():
+        one["headers"] = dict.fromkeys(one["headers"], MASK)
+    return shown
 
 
 def with_secrets(account: Account, vault: Vault) -> Account:

@@ -10,6 +10,7 @@ from litestar.static_files import create_static_files_router
 
 from gateway.console import (
     alerts,
+    audit,
     connectors,
     customers,
     dead,
@@ -17,6 +18,7 @@ from gateway.console import (
     entrance,
     flow,
     frame,
+    house,
     live,
     mapping_acts,
     mappings,
@@ -43,6 +45,9 @@ PAGES = (
     customers.customer,
     customers.orders,
     customers.order,
+    *house.PAGES,
+    audit.audit,
+    audit.verify,
     connectors.connectors,
     connectors.account,
     connectors.examine,
@@ -65,6 +70,8 @@ LIVE: tuple[tuple[str, frame.Parts], ...] = (
     *dead.LIVE,
     ("/console/alerts", alerts.parts),
     ("/console/connectors", connectors.parts),
+    ("/console/audit", audit.parts),
+    ("/console/settings", house.key_parts),
     ("/console/connectors/[^/]+", connectors.account_parts),
     ("/console/mappings", mappings.list_parts),
     ("/console/mappings/[^/]+/[^/]+", mappings.parts),
@@ -74,7 +81,7 @@ LIVE: tuple[tuple[str, frame.Parts], ...] = (
 
 def create_router(desk: Desk) -> Router:
     """Everything under ``/console``."""
-    lives = live.Lives(LIVE)
+    lives = live.Lives(LIVE, PAGES)
     guarded = Router(
         path="/",
         route_handlers=[

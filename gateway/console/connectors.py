@@ -61,7 +61,7 @@ def _row(one: Condition) -> dict[str, Any]:
 def _span(seconds: float) -> str:
     """``3 d 4 h``, ``12 min``, ``40 s``: the two largest parts."""
     left = int(max(0, seconds))
-    found = []
+    found: list[str] = []
     for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1)):
         if left >= size and len(found) < 2:
             found.append(f"{left // size} {unit}")
