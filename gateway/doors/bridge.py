@@ -65,12 +65,12 @@ class _Exchange:
         self._status = 500
         self._headers: list[tuple[str, str]] = []
         self._stream: Any = None
+        self._answered = asyncio.Event()
 
     async def receive(self) -> Message:
         """A small body at once, any other in parts, so that whoever takes no more than so much can stop; asked again, the end of the connection."""
         if self._asked:
-            # The server dies (granian 2.8.7) of whoever waits for the end of a connection whose body was read in parts.
-            await (self._protocol.client_disconnect() if self._parts is None else asyncio.Event().wait())
+            await self._over()
             return {"type": "http.disconnect"}
         if self._small:
             self._asked = True
@@ -80,6 +80,17 @@ class _Exchange:
         part = await anext(self._parts, None)
         self._asked = part is None
         return {"type": "http.request", "body": bytes(part or b""), "more_body": part is not None}
+
+    async def _over(self) -> None:
+        """The answer is whole, or nobody is there to hear it: whoever streams waits for the one or the other."""
+        answered = asyncio.ensure_future(self._answered.wait())
+        # The server dies (granian 2.8.7) of whoever waits for the end of a connection whose body was read in parts.
+        gone = [asyncio.ensure_future(self._protocol.client_disconnect())] if self._parts is None else []
+        try:
+            await asyncio.wait([answered, *gone], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for one in (answered, *gone):
+                one.cancel()
 
     async def send(self, message: Message) -> None:
         """Status and headers, then the body in one part or in many."""
@@ -92,11 +103,15 @@ class _Exchange:
         body, more = message.get("body", b""), message.get("more_body", False)
         if self._stream is None and not more:
             self._protocol.response_bytes(self._status, self._headers, bytes(body))
+            self._answered.set()
             return
         if self._stream is None:
             self._stream = self._protocol.response_stream(self._status, self._headers)
         if body:
             await self._stream.send_bytes(bytes(body))
+        if not more:
+            self._answered.set()
+            return
         # Lets the server write each part before the next is made.
         await asyncio.sleep(0)
 
