@@ -26,10 +26,14 @@ from gateway.desk.users import Entered, Users
 HERE = Path(__file__).parent
 STATIC = HERE / "static"
 COOKIE = "gateway_console"
+DEVICE = "gateway_device"
+"""The cookie of a browser in which somebody came in with both factors."""
 OPEN = "open"
 """A handler's ``opt`` that needs nobody to be signed in."""
 ROLE = "role"
 """A handler's ``opt``: the least role; viewer when absent."""
+QUIET = "quiet"
+"""A handler's ``opt``: a browser asks by itself, which is no use of the session."""
 
 # Nothing but what we ship; no inline script or style, no frame, no form elsewhere. A page that shows people must not leak them.
 POLICY = (
@@ -96,7 +100,7 @@ def watch(users: Users) -> Guard:
         if connection.scope.get("method") == "POST" and not _same_site(connection):
             raise HTTPException("this form was sent from elsewhere", status_code=403)
         cookie = connection.cookies.get(COOKIE, "")
-        entered = await users.recall(cookie) if cookie else None
+        entered = await users.recall(cookie, touch=not handler.opt.get(QUIET)) if cookie else None
         connection.scope["state"]["entered"] = entered
         if handler.opt.get(OPEN):
             return
@@ -145,12 +149,23 @@ def lang_of(request: Request[Any, Any, Any]) -> str:
 
 async def form(request: Request[Any, Any, Any]) -> dict[str, str]:
     """The posted fields. 403 unless the session's own token came with them."""
-    fields = {name: value for name, value in (await request.form()).items() if isinstance(value, str)}
+    posted = await fields(request)
     entered: Entered | None = request.scope["state"].get("entered")
-    given = fields.pop("csrf", "") or request.headers.get("x-csrf", "")
+    given = posted.pop("csrf", "") or request.headers.get("x-csrf", "")
     if entered is None or not hmac.compare_digest(given.encode(), entered.session.csrf.encode()):
         raise HTTPException("this form is stale: reload the page and send it again", status_code=403)
-    return fields
+    return posted
+
+
+async def fields(request: Request[Any, Any, Any]) -> dict[str, str]:
+    """The posted fields that are text, of whoever posted them."""
+    return {name: value for name, value in (await request.form()).items() if isinstance(value, str)}
+
+
+def over_tls(request: Request[Any, Any, Any]) -> bool:
+    """Whether the browser reached us over TLS, be it through a proxy."""
+    told = request.headers.get("x-forwarded-proto", "").partition(",")[0].strip().lower()
+    return request.url.scheme == "https" or told == "https"
 
 
 # ---------------------------------------------------------------------- rendering

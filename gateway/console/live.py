@@ -1,4 +1,7 @@
-"""Pages that keep themselves up to date: one stream of server-sent events a page, carrying only the parts that changed."""
+"""Pages that keep themselves up to date: one stream of server-sent events a page, carrying only the parts that changed.
+
+A stream shows what its page would show to whoever asks at that moment: it ends with the session, and needs the page's own role.
+"""
 
 import re
 from collections.abc import AsyncIterator, Sequence
@@ -7,54 +10,91 @@ from typing import Any
 import msgspec
 from litestar import Request, get
 from litestar.di import NamedDependency
-from litestar.exceptions import NotFoundException
+from litestar.exceptions import HTTPException, NotFoundException, PermissionDeniedException
+from litestar.handlers import HTTPRouteHandler
 from litestar.response import ServerSentEvent, ServerSentEventMessage
 
+from gateway import access
 from gateway.console import frame
 from gateway.desk.resources import Desk
 from gateway.errors import GatewayError
 
 EVERY = 2.0
-# A proxy that cuts idle connections must see something; and a signed-out browser must notice within this time.
+# A proxy that cuts idle connections must see something.
 _LONGEST = 120.0
 
 
 class Lives:
-    """Which parts a path has: regular expressions of paths, first match wins."""
+    """Which parts a path has (regular expressions of paths, first match wins), and what role its page needs."""
 
-    def __init__(self, known: Sequence[tuple[str, frame.Parts]]) -> None:
+    def __init__(self, known: Sequence[tuple[str, frame.Parts]], pages: Sequence[HTTPRouteHandler]) -> None:
         self._known = [(re.compile(f"{path}\\Z"), parts) for path, parts in known]
+        self._roles = [
+            (
+                re.compile(f"/console{re.sub(r'{[^}]+}', '[^/]+', path).rstrip('/')}\\Z"),
+                page.opt.get(frame.ROLE, "viewer"),
+            )
+            for page in pages
+            for path in page.paths
+            if "GET" in page.http_methods
+        ]
 
     def find(self, path: str) -> frame.Parts | None:
         """The parts of the page at ``path``, or None for a page that stands still."""
         return next((parts for pattern, parts in self._known if pattern.match(path)), None)
 
+    def allow(self, path: str, viewer: access.Viewer) -> bool:
+        """Whether the page at ``path`` is there for this viewer."""
+        roles = [role for pattern, role in self._roles if pattern.match(path)]
+        return bool(roles) and all(viewer.may(role) for role in roles)
 
-@get("/live")
+
+@get("/live", opt={frame.QUIET: True})
 async def live(
     request: Request[Any, Any, Any], desk: NamedDependency[Desk], lives: NamedDependency[Lives]
 ) -> ServerSentEvent:
     """``?at=<path of the page>`` and the page's own query beside it."""
     seat = frame.seat_of(request)
     at = request.query_params.get("at", "")
-    parts = lives.find(at)
-    if parts is None:
+    if lives.find(at) is None:
         raise NotFoundException("this page has nothing that changes by itself")
+    if not lives.allow(at, seat.viewer):
+        raise PermissionDeniedException("your role does not allow this")
     query = {name: value for name, value in seat.query.items() if name != "at"}
-    return ServerSentEvent(_changes(msgspec.structs.replace(seat, path=at, query=query), desk, parts))
+    seat = msgspec.structs.replace(seat, path=at, query=query)
+    return ServerSentEvent(_changes(seat, desk, lives, request.cookies.get(frame.COOKIE, "")))
 
 
-async def _changes(seat: frame.Seat, desk: Desk, parts: frame.Parts) -> AsyncIterator[ServerSentEventMessage]:
+async def _changes(seat: frame.Seat, desk: Desk, lives: Lives, cookie: str) -> AsyncIterator[ServerSentEventMessage]:
     shown: dict[str, str] = {}
+    parts = lives.find(seat.path)
     end = desk.clock.monotonic() + _LONGEST
-    while desk.clock.monotonic() < end:
+    while parts is not None and desk.clock.monotonic() < end:
         try:
+            now_seated = await _seated(seat, desk, lives, cookie)
+            if now_seated is None:
+                return
+            seat = now_seated
             fresh = await parts(seat, desk)
         except GatewayError:
             # The page stays as it is; the script says that it is behind.
             yield ServerSentEventMessage(event="behind", data="1")
             fresh = shown
+        except HTTPException:
+            # What the page was about is there no more.
+            return
         changed = {name: html for name, html in fresh.items() if shown.get(name) != html}
         yield ServerSentEventMessage(event="parts", data=msgspec.json.encode(changed).decode())
         shown = fresh
         await desk.clock.sleep(EVERY)
+
+
+async def _seated(seat: frame.Seat, desk: Desk, lives: Lives, cookie: str) -> frame.Seat | None:
+    """Whoever sits there now, with what they may see now; None for nobody, or nobody who may."""
+    entered = await desk.users.recall(cookie, touch=False)
+    if entered is None or not entered.session.verified:
+        return None
+    viewer = desk.users.viewer(entered.user)
+    if not lives.allow(seat.path, viewer):
+        return None
+    return msgspec.structs.replace(seat, viewer=viewer, role=entered.user.role.value)

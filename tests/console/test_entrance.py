@@ -7,7 +7,8 @@ import httpx
 import pyotp
 
 from gateway.clock import SECOND
-from gateway.desk.users import Role, lock_of
+from gateway.desk.factors import lock_of
+from gateway.desk.users import Role
 from tests.api.kit import House, told
 
 PASSWORD = "correct horse battery"

@@ -64,7 +64,7 @@ HOMES: dict[str, tuple[frozenset[str], str]] = {
         frozenset({"gateway/meters.py", "gateway/snapshot.py", "gateway/demonstration.py", "gateway/desk/figures.py"}),
         "counting; joining what processes counted; reading it back as a scraper would",
     ),
-    "pyotp": (frozenset({"gateway/desk/users.py"}), "RFC 6238"),
+    "pyotp": (frozenset({"gateway/desk/factors.py"}), "RFC 6238"),
     "pyreqwest": (
         frozenset({"gateway/destinations/post.py", "gateway/destinations/address.py", "gateway/app.py"}),
         "posting webhooks, and what the client that posts makes of a URL; the transport beneath httpx for partner calls",

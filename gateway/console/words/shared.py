@@ -39,6 +39,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "name": ("用户名", "User name"),
     "password": ("密码", "Password"),
     "enter_wrong": ("用户名或密码不对，或账号已锁定", "Name or password is wrong, or the account is locked"),
+    "enter_often": ("尝试太频繁，请一分钟后再试", "Too many tries: wait a minute and try again"),
     "enter_none": (
         "还没有用户。请在服务器上运行：gateway users add 名字 --role admin",
         "There is no user yet. On the server, run: gateway users add NAME --role admin",

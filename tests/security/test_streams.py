@@ -1,0 +1,96 @@
+"""What a page streams is for whoever may see the page at that moment."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.clock import SECOND
+from gateway.console import app, frame, live
+from gateway.desk.users import IDLE, Role
+from tests.api.kit import House, told
+from tests.console.test_entrance import signed_in
+
+
+async def _none(_seat: frame.Seat, _desk: Any) -> dict[str, str]:
+    return {"some": "<p>here</p>"}
+
+
+async def _stream(house: House, cookie: str, at: str = "/console") -> AsyncIterator[Any]:
+    entered = await house.desk.users.recall(cookie)
+    assert entered is not None
+    viewer = house.desk.users.viewer(entered.user)
+    seat = frame.Seat(lang="en", path=at, query={}, viewer=viewer)
+    lives = live.Lives([(at, _none)], app.PAGES)
+    return live._changes(seat, house.desk, lives, cookie)
+
+
+@pytest.mark.parametrize("end", ["leave", "disable", "demote"])
+def test_stream_ends_with_the_session_and_with_the_role(tmp_path: Path, end: str) -> None:
+    """Not within two minutes: before the next part is sent."""
+
+    async def story(house: House) -> None:
+        users = house.desk.users
+        async with house.anybody() as client:
+            await signed_in(house, client, Role.OPERATOR)
+            cookie = client.cookies[frame.COOKIE]
+        stream = await _stream(house, cookie, "/console/audit")
+        assert "here" in (await anext(stream)).data
+        match end:
+            case "leave":
+                await users.leave(cookie)
+            case "disable":
+                await users.change("ops", disabled=True)
+            case _:
+                await users.change("ops", role=Role.VIEWER)
+        with pytest.raises(StopAsyncIteration):
+            await anext(stream)
+
+    told(tmp_path, story)
+
+
+def test_viewer_gets_no_stream_of_a_page_that_is_not_theirs(tmp_path: Path) -> None:
+    """Over every page that streams: whoever is refused the page is refused its parts."""
+
+    async def story(house: House) -> None:
+        async with house.anybody() as client:
+            await signed_in(house, client, Role.VIEWER)
+            refused = []
+            for pattern, _ in app.LIVE:
+                path = pattern.replace("[^/]+", "x")
+                page = await client.get(path)
+                if page.status_code == 403:
+                    refused.append(path)
+                    assert (await client.get("/console/live", params={"at": path})).status_code == 403, path
+            assert "/console/audit" in refused
+
+    told(tmp_path, story)
+
+
+def test_open_page_does_not_keep_a_session_that_nobody_uses(tmp_path: Path) -> None:
+    """A screen that somebody walked away from signs itself out, though its page goes on asking."""
+
+    async def story(house: House) -> None:
+        users = house.desk.users
+        async with house.anybody() as client:
+            await signed_in(house, client)
+            cookie = client.cookies[frame.COOKIE]
+        began = users._clock.now()
+        for minutes in (10, 20, 29):
+            users._clock = _At(began + minutes * 60 * SECOND)
+            assert await users.recall(cookie, touch=False) is not None
+        users._clock = _At(began + IDLE + 1)
+        assert await users.recall(cookie, touch=False) is None
+        assert live.live.opt[frame.QUIET]
+
+    told(tmp_path, story)
+
+
+class _At:
+    def __init__(self, now: int) -> None:
+        self._now = now
+
+    def now(self) -> int:
+        """The instant."""
+        return self._now
