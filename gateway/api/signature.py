@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping
-from functools import cache
 from types import NoneType
 from typing import Annotated, Any, NamedTuple, get_args, get_origin, get_type_hints
 
@@ -55,10 +54,19 @@ def tag_of(path: str) -> str:
     return re.split(r"[/:]", path.lstrip("/"))[0]
 
 
-@cache
-def signature(fn: Any, handler: HTTPRouteHandler) -> Signature:
-    """What ``handler``, which is made of ``fn``, says."""
-    hints = get_type_hints(fn, include_extras=True)
+_known: dict[Any, Signature] = {}
+
+
+def signature(handler: HTTPRouteHandler) -> Signature:
+    """What ``handler`` says. The framework copies handlers: what they are made of stays the same."""
+    found = _known.get(handler.fn)
+    if found is None:
+        found = _known[handler.fn] = _signature(handler)
+    return found
+
+
+def _signature(handler: HTTPRouteHandler) -> Signature:
+    hints = get_type_hints(handler.fn, include_extras=True)
     answer = _answer(hints.pop("return"))
     query: dict[str, tuple[QueryParameter, Any]] = {}
     body: Any = ABSENT
@@ -80,6 +88,8 @@ def signature(fn: Any, handler: HTTPRouteHandler) -> Signature:
 def _answer(hint: Any) -> Any:
     if get_origin(hint) is Annotated:
         hint = get_args(hint)[0]
+    if isinstance(hint, type) and issubclass(hint, Response):
+        return ABSENT
     if get_origin(hint) is Response:
         (hint,) = get_args(hint)
     return (
