@@ -26,6 +26,7 @@ FIGURES = (
     "trade_map",
     "statements",
     "growth",
+    "api",
     "memory",
 )
 """In the order of the table; each is a module here."""

@@ -1,8 +1,9 @@
-"""Servers to measure against. ``python -m bench.targets bare|sink|echo|mllp|peer PORT``.
+"""Servers to measure against. ``python -m bench.targets bare|page|sink|echo|mllp|peer PORT``.
 
 ``bare`` is the ASGI server of the gateway's door with an application that only reads the body. ``echo`` sends MLLP blocks back over asyncio streams; ``mllp`` is an
 asyncio protocol that answers every frame with the same acknowledgment; ``peer`` is the MLLP server of python-hl7, which parses and acknowledges and keeps
-nothing. ``sink`` takes webhooks: see ``Sink``.
+nothing. ``sink`` takes webhooks: see ``Sink``. ``page`` answers a ready page of JSON from a Litestar handler, on the server and through the bridge that the
+gateway uses.
 """
 
 import asyncio
@@ -15,8 +16,16 @@ import hl7.mllp
 import uvloop
 from granian.constants import Interfaces
 from granian.server.embed import Server
+from litestar import Litestar, Response, get
+
+from gateway.doors.bridge import Bridge
 
 _ACK = b"\x0bMSH|^~\\&|GW|SCRM|HIS|SHDYYY|20260111120000||ACK^A08^ACK|1|P|2.5\rMSA|AA|1\r\x1c\r"
+_PAGE = (
+    b'{"items":['
+    + b",".join([b'{"id":"cus_01a2023efc127ba69a1e4f937edeb8ba","name":"x","kind":"person","state":"active"}'] * 8)
+    + b'],"next":null}'
+)
 _NO_CONTENT = b"HTTP/1.1 204 No Content\r\n\r\n"
 
 
@@ -28,6 +37,23 @@ async def bare(scope, receive, send):  # type: ignore[no-untyped-def]
         pass
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
     await send({"type": "http.response.body", "body": b"ok"})
+
+
+@get("/page", sync_to_thread=False)
+def page() -> Response[bytes]:
+    """About what twenty customers come to."""
+    return Response(_PAGE, media_type="application/json")
+
+
+class Pages:
+    """A Litestar application as the gateway mounts its own."""
+
+    def __init__(self) -> None:
+        self._bridge = Bridge(Litestar([page], openapi_config=None, logging_config=None))  # type: ignore[arg-type]
+
+    async def __rsgi__(self, scope, protocol) -> None:  # type: ignore[no-untyped-def]
+        """Serve one request."""
+        await self._bridge(scope, protocol)
 
 
 class Acknowledger(asyncio.Protocol):
@@ -132,12 +158,12 @@ class _Inlet(asyncio.Protocol):
 
 
 async def _serve(kind: str, port: int) -> None:
-    if kind == "bare":
+    if kind in ("bare", "page"):
         server = Server(
-            bare,
+            bare if kind == "bare" else Pages(),
             address="127.0.0.1",
             port=port,
-            interface=Interfaces.ASGINL,
+            interface=Interfaces.ASGINL if kind == "bare" else Interfaces.RSGI,
             log_enabled=False,
             websockets=False,
             backlog=1024,

@@ -35,6 +35,7 @@ from gateway.api import (
     replays,
     requests,
     stock,
+    turns,
 )
 from gateway.api import schema as schemas
 from gateway.api.idempotency import Idempotent
@@ -81,8 +82,12 @@ def handlers(desk: Desk) -> list[ControllerRouterHandler]:
     api = Router(
         path="/api/v1",
         route_handlers=list(RESOURCES),
-        middleware=[callers.Recognising(desk.clients, desk.limits), Idempotent(desk.shelf, desk.vault, desk.clock)],
-        guards=[callers.need_scope, requests.fit],
+        middleware=[
+            callers.Recognising(desk.clients, desk.limits),
+            requests.Fit(),
+            turns.Turns(),
+            Idempotent(desk.shelf, desk.vault, desk.clock),
+        ],
         request_max_body_size=requests.MOST,
         exception_handlers={UnicodeDecodeError: problems.of_text},
         dependencies={

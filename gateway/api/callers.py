@@ -4,10 +4,8 @@ import math
 from typing import Any, Self
 
 import structlog
-from litestar.connection import ASGIConnection
 from litestar.datastructures import MutableScopeHeaders
 from litestar.enums import ScopeType
-from litestar.handlers import BaseRouteHandler
 from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -83,13 +81,8 @@ class Recognising(Layer):
         await next_app(scope, receive, send)
 
 
-async def need_scope(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
-    """A Litestar guard: the caller has the scope that the handler's ``opt`` names. Problem 403."""
-    viewer: access.Viewer = connection.scope["state"]["viewer"]
-    _need(viewer, handler.opt.get("scope", ""))
-
-
-def _need(viewer: access.Viewer, wanted: str) -> None:
+def need_scope(viewer: access.Viewer, wanted: str) -> None:
+    """Problem 403 where the viewer lacks a scope; an empty one is everybody's."""
     if wanted and not viewer.may(wanted):
         raise Problem(
             403,

@@ -16,6 +16,7 @@ from gateway.access import Viewer
 from gateway.api import answers
 from gateway.api.answers import After, Fields, Limit, Page
 from gateway.api.problems import Problem, not_found
+from gateway.api.turns import WAITS
 from gateway.book import Entry, need_rotatable
 from gateway.clock import moment, text
 from gateway.desk import subscribers
@@ -251,7 +252,7 @@ async def rotate(
     )
 
 
-@post("/endpoints/{name:str}/test", opt=_WRITE, status_code=200)
+@post("/endpoints/{name:str}/test", opt={**_WRITE, WAITS: True}, status_code=200)
 async def test(
     viewer: NamedDependency[Viewer],
     client: NamedDependency[access.Client],

@@ -13,6 +13,7 @@ from gateway.api import answers
 from gateway.api.answers import Limit
 from gateway.api.problems import Problem, not_found
 from gateway.api.signature import REFUSES
+from gateway.api.turns import WAITS
 from gateway.desk import feed as feeds
 from gateway.desk import polling, subscribers
 from gateway.desk.feed import Asked, Feed
@@ -54,7 +55,7 @@ class Handing(msgspec.Struct, frozen=True, kw_only=True):
     more: bool
 
 
-@get("/events", opt={**_SCOPE, REFUSES: (410,)})
+@get("/events", opt={**_SCOPE, REFUSES: (410,), WAITS: True})
 async def events(
     viewer: NamedDependency[Viewer],
     feed: NamedDependency[Feed],
@@ -121,7 +122,7 @@ async def _place(after: str | None, feed: Feed) -> int | None:
     return number
 
 
-@get("/endpoints/{name:str}/events", opt={**_SCOPE, REFUSES: (409,)})
+@get("/endpoints/{name:str}/events", opt={**_SCOPE, REFUSES: (409,), WAITS: True})
 async def fetch(
     viewer: NamedDependency[Viewer],
     client: NamedDependency[access.Client],

@@ -84,7 +84,7 @@ def kind(shape: Mapping[str, Any]) -> Markup:
         return Markup("list of {}").format(kind(shape.get("items", {})))
     if shape.get("type") == "object" and isinstance(shape.get("additionalProperties"), dict):
         return Markup("object of {}").format(kind(shape["additionalProperties"]))
-    return Markup(escape(_WORDS.get(shape.get("format", ""), shape.get("type", "anything"))))
+    return Markup("{}").format(_WORDS.get(shape.get("format", ""), shape.get("type", "anything")))
 
 
 _WORDS = {"date-time": "time", "date": "date", "uuid": "uuid"}

@@ -4,9 +4,8 @@ from typing import Annotated, Any, get_args, get_origin
 from urllib.parse import parse_qsl
 
 import msgspec
-from litestar.connection import ASGIConnection
-from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
-from litestar.types import Scope
+from litestar.handlers import HTTPRouteHandler
+from litestar.types import ASGIApp, Receive, Scope, Send
 
 from gateway import settings
 from gateway.api import callers
@@ -17,18 +16,27 @@ MOST = 1024 * 1024
 """Bytes of a body, where a handler does not say otherwise."""
 
 
-async def fit(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
-    """A Litestar guard: every query parameter is known and said once, and the body is of a type that is read. Problem 400 or 415."""
-    if not isinstance(handler, HTTPRouteHandler) or connection.scope.get("method") == "OPTIONS":
-        return
-    if connection.scope["query_string"]:
-        _need_known(connection.scope, handler)
-    if connection.scope.get("method") in ("POST", "PUT", "PATCH"):
-        _need_type(connection.scope, handler)
+class Fit(callers.Layer):
+    """The caller has the scope that the handler's ``opt`` names, every query parameter is known and said once, and the body is of a type that is
+    read. Problem 403, 400 or 415.
+
+    A layer and no guard: for each guard the framework copies the handler, at every request.
+    """
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
+        """Serve one request."""
+        handler = scope["route_handler"]
+        if isinstance(handler, HTTPRouteHandler) and scope.get("method") != "OPTIONS":
+            callers.need_scope(scope["state"]["viewer"], handler.opt.get("scope", ""))
+            if scope["query_string"]:
+                _need_known(scope, handler)
+            if scope.get("method") in ("POST", "PUT", "PATCH"):
+                _need_type(scope, handler)
+        await next_app(scope, receive, send)
 
 
 def _need_known(scope: Scope, handler: HTTPRouteHandler) -> None:
-    known = signature(handler.fn, handler).query
+    known = signature(handler).query
     seen: set[str] = set()
     for name, value in parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True):
         if name not in known:

@@ -13,6 +13,7 @@ from gateway import VERSION, access
 from gateway.api import oauth, shapes
 from gateway.api.codes import CODES
 from gateway.api.examples import ANSWERS, BODIES
+from gateway.api.idempotency import SAFE
 from gateway.api.shapes import Shape, prose
 from gateway.api.signature import ABSENT, GIVES, REFUSES, TAKES, Signature, signature
 
@@ -55,7 +56,7 @@ class Known(NamedTuple):
 
 def document(handlers: Sequence[HTTPRouteHandler]) -> dict[str, Any]:
     """The whole document for what stands under ``/api/v1``."""
-    routes = [signature(handler.fn, handler) for handler in handlers]
+    routes = [signature(handler) for handler in handlers]
     kinds = [kind for route in routes for kind in _kinds(route)]
     made, components = shapes.shapes([*kinds, Problem, oauth.Token, oauth.Refusal])
     known = Known({id(kind): shape for kind, shape in zip(kinds, made, strict=False)}, components)
@@ -184,7 +185,7 @@ def _parameters(route: Signature, known: Known) -> list[dict[str, Any]]:
 
 def _headers_of(route: Signature) -> list[tuple[str, bool, str, dict[str, Any]]]:
     text = {"type": "string"}
-    if route.method == "post":
+    if _writes(route):
         return [
             (
                 "Idempotency-Key",
@@ -202,6 +203,11 @@ def _headers_of(route: Signature) -> list[tuple[str, bool, str, dict[str, Any]]]
 
 def _header(name: str, needed: bool, said: str, schema: dict[str, Any]) -> dict[str, Any]:
     return {"name": name, "in": "header", "required": needed, "description": said, "schema": schema}
+
+
+def _writes(route: Signature) -> bool:
+    """Whether a POST does something that must not be done twice."""
+    return route.method == "post" and not route.handler.opt.get(SAFE)
 
 
 def _is_one(route: Signature) -> bool:
@@ -286,7 +292,7 @@ def _refusals(route: Signature) -> list[int]:
     found = {400, 401, 403, 429, 500, 503}
     if "{" in route.path:
         found.add(404)
-    if route.method == "post":
+    if _writes(route):
         found |= {409, 422}
     if route.body is not ABSENT or route.method == "post":
         found |= {413, 415}

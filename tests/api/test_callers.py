@@ -242,9 +242,9 @@ JSON = {"content-type": "application/json"}
         ("POST", f"{LIST}:lookup", {"json": {"phon": "1"}}, 400, "request.invalid"),
         ("POST", f"{LIST}:lookup", {"data": {"phone": "1"}}, 415, "request.unsupported_media_type"),
         ("POST", f"{LIST}:lookup", {"json": {"phone": "1" * 1_100_000}}, 413, "request.request_entity_too_large"),
-        ("POST", f"{LIST}:lookup", {"json": {"phone": "1" * 1_100_000}, "headers": {"idempotency-key": "k"}}, 413, "request.request_entity_too_large"),
-        ("POST", f"{LIST}:lookup", {"json": {}, "headers": {"idempotency-key": ""}}, 400, "request.idempotency_key"),
-        ("POST", f"{LIST}:lookup", {"json": {}, "headers": {"idempotency-key": "k" * 256}}, 400, "request.idempotency_key"),
+        ("POST", "/api/v1/endpoints", {"json": {"name": "1" * 1_100_000}, "headers": {"idempotency-key": "k"}}, 413, "request.request_entity_too_large"),
+        ("POST", "/api/v1/endpoints", {"json": {}, "headers": {"idempotency-key": ""}}, 400, "request.idempotency_key"),
+        ("POST", "/api/v1/endpoints", {"json": {}, "headers": {"idempotency-key": "k" * 256}}, 400, "request.idempotency_key"),
     ],
 )  # fmt: skip
 def test_every_refusal_is_a_problem_with_a_code_and_a_request_id(
