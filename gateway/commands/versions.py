@@ -1,6 +1,5 @@
 """Commands for versions of mappings: what there is, shadow runs, canaries, going live and back."""
 
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -73,7 +72,7 @@ def shadow(
         raise ConfigError(f"1 to {shadows.MOST[-1]} entries", place="--last")
     found = on_ground(config, work)
     if json:
-        sys.stdout.write(msgspec.json.format(msgspec.json.encode(found), indent=2).decode() + "\n")
+        show([found], json=True, title="", empty="")
     else:
         _print(found)
     return FAULTS if found["kinds"].get("new_error") else DONE

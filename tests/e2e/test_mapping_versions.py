@@ -47,7 +47,7 @@ def test_unknown_status_is_mapped_by_a_new_version_without_a_restart(house: Hous
     assert set(before.values()) == {("feed/order@1", "unknown")}
 
     code, said = gateway.command("mapping", "shadow", str(file), "--json")
-    shadow = json.loads(said)
+    (shadow,) = json.loads(said)
     assert code == 0
     assert (shadow["entries"], shadow["kinds"]) == (40, {"fixed_unknown": 40})
     assert shadow["records_moved"] == 40
