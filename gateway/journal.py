@@ -51,8 +51,11 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
 class Journal(Protocol):
     """Append, read by cursor, forget what is old."""
 
-    async def append(self, drafts: Sequence[Draft]) -> Sequence[Receipt]:
-        """Durable when it returns, all of them or none (JournalError). Concurrent callers share one commit. Receipts keep the order."""
+    async def append(self, drafts: Sequence[Draft], *, again: bool = False) -> Sequence[Receipt]:
+        """Durable when it returns, all of them or none (JournalError). Concurrent callers share one commit. Receipts keep the order.
+
+        With ``again`` they are written whatever is known: somebody wants a thing projected once more, whose key has to stay what it was.
+        """
         ...
 
     def shards(self, lane: Lane) -> Sequence[int]:

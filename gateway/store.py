@@ -435,7 +435,8 @@ class Store(Protocol):
         ...
 
     async def bury(self, dead: Sequence[DeadLetter]) -> None:
-        """Insert or update by id."""
+        """Insert or update by id. One that is settled here stays open where another entry was buried under its id since: a copy that was
+        written on retry, and is dead already."""
         ...
 
     async def rows(self, kind: str, *, limit: int, after: str = "", customer: str | None = None) -> Sequence[Row]:

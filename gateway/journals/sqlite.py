@@ -65,12 +65,11 @@ class _Group:
         self.fresh: list[tuple[_Key, str]] = []
         self.waiters: list[asyncio.Future[None]] = []
 
-    def add(self, draft: Draft, key: _Key) -> None:
+    def add(self, draft: Draft) -> None:
         row = (
             draft.id, draft.account, draft.topic, draft.dedupe, draft.partition, draft.received_at, draft.payload,
         )  # fmt: skip
         self.rows.setdefault(draft.lane, []).append(row)
-        self.fresh.append((key, draft.id))
 
 
 class SqliteJournal:
@@ -97,13 +96,14 @@ class SqliteJournal:
         self._writer = ThreadPoolExecutor(1, "journal-writer")
         self._reader = ThreadPoolExecutor(1, "journal-reader")
 
-    async def append(self, drafts: Sequence[Draft]) -> Sequence[Receipt]:
+    async def append(self, drafts: Sequence[Draft], *, again: bool = False) -> Sequence[Receipt]:
         """See ``Journal.append``."""
         if self._closed:
             raise JournalError("the journal is closed", place=str(self._path))
         loop = self._loop = asyncio.get_running_loop()
         groups: set[_Group] = set()
-        receipts = [self._accept(draft, groups) for draft in drafts]
+        accept = self._repeat if again else self._accept
+        receipts = [accept(draft, groups) for draft in drafts]
         if self._open.rows and not self._busy:
             self._busy = True
             # One turn of the loop later, so that everything that became ready with this caller shares the commit.
@@ -170,8 +170,14 @@ class SqliteJournal:
         if flying := self._flying.get(key):
             groups.add(flying[0])
             return Receipt(id=flying[1], known=True)
-        self._open.add(draft, key)
+        self._open.add(draft)
+        self._open.fresh.append((key, draft.id))
         self._flying[key] = (self._open, draft.id)
+        groups.add(self._open)
+        return Receipt(id=draft.id, known=False)
+
+    def _repeat(self, draft: Draft, groups: set[_Group]) -> Receipt:
+        self._open.add(draft)
         groups.add(self._open)
         return Receipt(id=draft.id, known=False)
 

@@ -57,7 +57,8 @@ class Settler:
                 raise Purged(
                     "the entry is older than journal.keep and gone", place=letter.entry, remedy="drop the dead letter"
                 )
-            await self._journal.append([rewrite.copy(entry, self._vault, now=self._clock.now())])
+            # Beside a door the journal remembers the first of them, and would take this for the same thing said twice.
+            await self._journal.append([rewrite.copy(entry, self._vault, now=self._clock.now())], again=True)
             settled.append(msgspec.structs.replace(letter, state="retried", tries=letter.tries + 1))
         await self._store.bury(settled)
         return settled

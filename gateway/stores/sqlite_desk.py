@@ -47,7 +47,7 @@ class SqliteDesk:
 
     async def bury(self, dead: Sequence[DeadLetter]) -> None:
         """See ``Store.bury``."""
-        await self._write((statements.put_dead_letters, shapes.dead_letter.pack_all(dead)))
+        await self._write((statements.bury_dead_letters, shapes.dead_letter.pack_all(dead)))
 
     async def dead_letters(self, *, state: str = "open", limit: int = 100, after: str = "") -> Sequence[DeadLetter]:
         """See ``Store.dead_letters``."""

@@ -103,6 +103,17 @@ give_back = Form(
 put_superseded = Form(_insert(shapes.superseded))
 put_events = Form(_insert(shapes.event))
 put_dead_letters = _upsert(shapes.dead_letter, "id")
+_letter = _insert(shapes.dead_letter)
+# A copy that was written on retry may be dead before its letter is settled: it is another entry, and stays open.
+bury_dead_letters = Form(
+    _letter.on_conflict_do_update(
+        index_elements=["id"],
+        set_={
+            column.name: _letter.excluded[column.name] for column in shapes.dead_letter.written if column.name != "id"
+        },
+        where=sa.or_(_letter.excluded.state == word("open"), tables.dead_letters.c.entry == _letter.excluded.entry),
+    )
+)
 
 rejected_pairs = Form(
     sa.select(tables.candidates.c.a, tables.candidates.c.b).where(

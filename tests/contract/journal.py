@@ -179,6 +179,19 @@ class JournalContract:
 
         self.run(place, scenario)
 
+    def test_what_is_to_be_written_again_is_written_though_its_key_is_known(self, place: Path) -> None:
+        """A retried dead letter stands a second time under its own id; what a sender repeats is still known by the first."""
+
+        async def scenario(log: journal.Journal) -> None:
+            await log.append([draft(1)])
+            again = msgspec.structs.replace(draft(1), id="ent_again")
+            assert await log.append([again], again=True) == [journal.Receipt(id="ent_again", known=False)]
+            assert ids(await everything(log)) == [draft(1).id, "ent_again"]
+            repeated = msgspec.structs.replace(draft(1), id="ent_repeated")
+            assert await log.append([repeated]) == [journal.Receipt(id=draft(1).id, known=True)]
+
+        self.run(place, scenario)
+
     def test_same_key_while_the_commit_is_under_way_shares_it(self, place: Path) -> None:
         """A burst of one event: one entry, one fresh receipt, all with its id, and all of them durable."""
 

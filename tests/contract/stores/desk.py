@@ -64,6 +64,21 @@ class Desk(StoreTests):
 
         self.run(place, scenario)
 
+    def test_letter_that_died_again_before_it_was_settled_stays_open(self, place: Path) -> None:
+        """Its copy is projected while somebody still writes down that it was retried: nobody may lose sight of it."""
+
+        async def scenario(store: Store, clock: TurnedClock) -> None:
+            await store.apply(Batch(dead=[dead("ded_1")]))
+            await store.apply(Batch(dead=[dead("ded_1", entry="ent_2")]))
+            await store.bury([dead("ded_1", state="retried", tries=2)])
+            assert await store.dead_letters() == [dead("ded_1", entry="ent_2")]
+            await store.bury([dead("ded_1", entry="ent_2", state="dropped")])
+            assert await store.dead_letters() == []
+            await store.bury([dead("ded_1", entry="ent_3", cause="partner.denied")])
+            assert ids(await store.dead_letters()) == ["ded_1"]
+
+        self.run(place, scenario)
+
     def test_what_was_applied_names_the_entry_that_said_it_first(self, place: Path) -> None:
         """By account and dedupe key together; what was never applied is left out, what is said twice stays the first's."""
 
