@@ -1,5 +1,6 @@
 """Records as somebody may see them: within their domain, each field as its class was granted."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,6 +17,7 @@ _WALK = 500
 # How many rows one page looks through at most: a filter that matches little answers short pages with a next, never slowly.
 _MOST = 4000
 _HOPS = 16
+_BREATH = 10
 _READERS = 2000
 _decode = msgspec.json.Decoder(dict[str, Any])
 
@@ -79,9 +81,9 @@ class Reading:
             meant = row is not None and self._meant(row, sought) and sought.customer in (None, row.customer)
             return Cut(items=[self.shown(row, viewer)] if row and meant else [], next=None)
         items: list[dict[str, Any]] = []
-        walked = 0
+        walked, step = 0, min(limit + 1, _WALK)
         while walked < _MOST:
-            rows = await self._store.rows(kind, limit=_WALK, after=after, customer=sought.customer)
+            rows = await self._store.rows(kind, limit=step, after=after, customer=sought.customer)
             for row in rows:
                 after = row.id
                 if viewer.sees(row.unit) and self._meant(row, sought):
@@ -89,9 +91,14 @@ class Reading:
                     if len(items) == limit:
                         return Cut(items=items, next=items[-1]["id"])
                     items.append(self.shown(row, viewer))
+                    if len(items) % _BREATH == 0:
+                        # Opening a page takes milliseconds, and somebody may be pushing at this door.
+                        await asyncio.sleep(0)
             walked += len(rows)
-            if len(rows) < _WALK:
+            if len(rows) < step:
                 return Cut(items=items, next=None)
+            # Where little of what is there was meant, more is looked at in one go.
+            step = min(step * 4, _WALK)
         return Cut(items=items, next=after)
 
     def _meant(self, row: store.Row, sought: Sought) -> bool:
