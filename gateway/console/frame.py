@@ -32,6 +32,8 @@ OPEN = "open"
 """A handler's ``opt`` that needs nobody to be signed in."""
 ROLE = "role"
 """A handler's ``opt``: the least role; viewer when absent."""
+WHOLE = "whole"
+"""A handler's ``opt``: it concerns the whole house, and is not for somebody of one org unit."""
 QUIET = "quiet"
 """A handler's ``opt``: a browser asks by itself, which is no use of the session."""
 
@@ -110,10 +112,15 @@ def watch(users: Users) -> Guard:
             raise SignIn("/console/second")
         viewer = users.viewer(entered.user)
         connection.scope["state"]["viewer"] = viewer
-        if not viewer.may(handler.opt.get(ROLE, "viewer")):
+        if not allowed(handler.opt, viewer):
             raise HTTPException("your role does not allow this", status_code=403)
 
     return guard
+
+
+def allowed(opt: Mapping[str, Any], viewer: access.Viewer) -> bool:
+    """Whether what says this of itself is for the viewer."""
+    return viewer.may(opt.get(ROLE, "viewer")) and not (opt.get(WHOLE) and viewer.domain is not None)
 
 
 def _same_site(connection: ASGIConnection[Any, Any, Any, Any]) -> bool:
@@ -239,18 +246,19 @@ def _given(seat: Seat, now: int) -> dict[str, Any]:
     }
 
 
+# Page, path, and the least role: what somebody may not open is not offered.
 NAV = (
-    ("overview", "/console"),
-    ("connectors", "/console/connectors"),
-    ("flow", "/console/flow"),
-    ("dead", "/console/dead"),
-    ("endpoints", "/console/endpoints"),
-    ("mappings", "/console/mappings"),
-    ("matches", "/console/matches"),
-    ("customers", "/console/customers"),
-    ("alerts", "/console/alerts"),
-    ("audit", "/console/audit"),
-    ("settings", "/console/settings"),
+    ("overview", "/console", "viewer"),
+    ("connectors", "/console/connectors", "viewer"),
+    ("flow", "/console/flow", "viewer"),
+    ("dead", "/console/dead", "viewer"),
+    ("endpoints", "/console/endpoints", "viewer"),
+    ("mappings", "/console/mappings", "viewer"),
+    ("matches", "/console/matches", "viewer"),
+    ("customers", "/console/customers", "viewer"),
+    ("alerts", "/console/alerts", "viewer"),
+    ("audit", "/console/audit", "operator"),
+    ("settings", "/console/settings", "operator"),
 )
 
 

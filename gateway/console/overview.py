@@ -58,16 +58,17 @@ def _gauges(seat: frame.Seat, desk: Desk) -> list[Gauge]:
             value=_rate(figures.rate("gateway_attempts_total", outcome="ok")),
             points=(times, figures.rates("gateway_attempts_total", outcome="ok")),
         ),
-        *(_lane(seat, desk, lane) for lane in ("live", "bulk")),
+        _lane(seat, desk, "live", "ov_lane_live"),
+        _lane(seat, desk, "bulk", "ov_lane_bulk"),
         _times(seat, desk, "ov_ack", "gateway_ack_seconds"),
         _times(seat, desk, "ov_e2e", "gateway_end_to_end_seconds"),
     ]
 
 
-def _lane(seat: frame.Seat, desk: Desk, lane: str) -> Gauge:
+def _lane(seat: frame.Seat, desk: Desk, lane: str, key: str) -> Gauge:
     age = desk.figures.total("gateway_backlog_age_seconds", lane=lane)
     return Gauge(
-        key=f"ov_lane_{lane}",
+        key=key,
         value=f"{desk.figures.total('gateway_backlog', lane=lane):,.0f}",
         notes=(seat.t("ov_oldest", age=f"{age:.0f}"),),
         points=(desk.figures.times(), desk.figures.levels("gateway_backlog", lane=lane)),
