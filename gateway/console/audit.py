@@ -11,7 +11,7 @@ from gateway.console import export, frame
 from gateway.desk import acts, stewards
 from gateway.desk.resources import Desk
 
-_OPERATOR = {frame.ROLE: "operator"}
+_OPERATOR = {frame.ROLE: "operator", frame.WHOLE: True}
 _PAGE = 100
 _EXPORTED = 10_000
 _COLUMNS = ("number", "at", "actor", "verb", "object", "detail")

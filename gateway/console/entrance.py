@@ -51,7 +51,7 @@ async def entering(request: Request[Any, Any, Any], desk: NamedDependency[Desk])
 
 
 async def _paced(desk: Desk, peer: str, name: str, device: str) -> bool:
-    known = desk.users.knows(name, device)
+    known = desk.users.devices.knows(name, device)
     key, rate = (f"console:device:{device[:32]}", _OWN_TRIES) if known else (f"console:{peer}", _TRIES)
     return isinstance(await desk.limits.take(key, rate), limiter.Granted)
 
@@ -158,9 +158,9 @@ def _with_cookie(request: Request[Any, Any, Any], answer: Response[Any], entered
 
 def _known(request: Request[Any, Any, Any], desk: Desk, answer: Response[Any], entered: Entered) -> Response[Any]:
     """This browser is where they came in with all they have: strangers do not lock it out."""
-    if not desk.users.knows(entered.user.name, request.cookies.get(frame.DEVICE, "")):
+    if not desk.users.devices.knows(entered.user.name, request.cookies.get(frame.DEVICE, "")):
         answer.set_cookie(
-            frame.DEVICE, desk.users.device(entered.user.name), path="/console", max_age=15_552_000, httponly=True,
+            frame.DEVICE, desk.users.devices.made(entered.user.name), path="/console", max_age=15_552_000, httponly=True,
             samesite="strict", secure=frame.over_tls(request),
         )  # fmt: skip
     return answer

@@ -16,8 +16,8 @@ from gateway.desk.resources import Desk
 from gateway.desk.users import Role
 from gateway.errors import ConfigError
 
-_OPERATOR = {frame.ROLE: "operator"}
-_ADMIN = {frame.ROLE: "admin"}
+_OPERATOR = {frame.ROLE: "operator", frame.WHOLE: True}
+_ADMIN = {frame.ROLE: "admin", frame.WHOLE: True}
 _HOWS = ("mask", "clear", "token", "drop")
 _OVERLAP = 24 * 3600.0
 _NEEDS = "keys"

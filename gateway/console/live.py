@@ -29,15 +29,11 @@ class Lives:
 
     def __init__(self, known: Sequence[tuple[str, frame.Parts]], pages: Sequence[HTTPRouteHandler]) -> None:
         self._known = [(re.compile(f"{path}\\Z"), parts) for path, parts in known]
-        self._roles = [
-            (
-                re.compile(f"/console{re.sub(r'{[^}]+}', '[^/]+', path).rstrip('/')}\\Z"),
-                page.opt.get(frame.ROLE, "viewer"),
-            )
-            for page in pages
-            for path in page.paths
-            if "GET" in page.http_methods
-        ]
+        # What a form answers with may be a page too; where somebody can look first, looking decides.
+        self._looks, self._acts = (
+            [(_pattern(path), page.opt) for page in pages for path in page.paths if method in page.http_methods]
+            for method in ("GET", "POST")
+        )
 
     def find(self, path: str) -> frame.Parts | None:
         """The parts of the page at ``path``, or None for a page that stands still."""
@@ -45,8 +41,14 @@ class Lives:
 
     def allow(self, path: str, viewer: access.Viewer) -> bool:
         """Whether the page at ``path`` is there for this viewer."""
-        roles = [role for pattern, role in self._roles if pattern.match(path)]
-        return bool(roles) and all(viewer.may(role) for role in roles)
+        asked = [opt for pattern, opt in self._looks if pattern.match(path)]
+        asked = asked or [opt for pattern, opt in self._acts if pattern.match(path)]
+        return bool(asked) and all(frame.allowed(opt, viewer) for opt in asked)
+
+
+def _pattern(path: str) -> re.Pattern[str]:
+    """Of the addresses that a handler's path stands for."""
+    return re.compile(f"/console{re.sub(r'{[^}]+}', '[^/]+', path).rstrip('/')}\\Z")
 
 
 @get("/live", opt={frame.QUIET: True})

@@ -12,8 +12,8 @@ from gateway.console import mappings as pages
 from gateway.desk.resources import Desk
 from gateway.errors import ConfigError
 
-_OPERATOR = {frame.ROLE: "operator"}
-_ADMIN = {frame.ROLE: "admin"}
+_OPERATOR = {frame.ROLE: "operator", frame.WHOLE: True}
+_ADMIN = {frame.ROLE: "admin", frame.WHOLE: True}
 _LAST = 500
 
 

@@ -10,7 +10,6 @@ try is the caller's to pace.
 
 import asyncio
 import contextlib
-import hmac
 import re
 from collections.abc import Callable
 from enum import Enum
@@ -20,6 +19,7 @@ import msgspec
 from gateway import access, shelf
 from gateway.clock import SECOND, Clock, random_bytes
 from gateway.desk import factors
+from gateway.desk.devices import Devices
 from gateway.errors import ConfigError, Stale
 from gateway.model.values import Sensitivity
 from gateway.vault import Vault
@@ -111,6 +111,7 @@ class Users:
         self._clock = clock
         self._below = below
         self._hashing = factors.Hashing()
+        self.devices = Devices(vault)
 
     async def all(self) -> list[User]:
         """By name."""
@@ -129,6 +130,7 @@ class Users:
         if not _NAME.match(name):
             raise ConfigError("a user's name is 1 to 40 of a–z, 0–9, dot, dash and underscore", place=name[:40])
         factors.need_password(password)
+        _need_whole(role, unit)
         hashed = await asyncio.to_thread(factors.hashed, password, random_bytes(factors.SALT))
         user = User(name=name, role=role, password=hashed, unit=unit, created=self._clock.now())
         try:
@@ -139,7 +141,13 @@ class Users:
 
     async def change(self, name: str, **fields: object) -> User:
         """Replace fields of a user; of one that is disabled every session ends. ConfigError when there is none."""
-        changed = await self._replace(name, lambda user: msgspec.structs.replace(user, **fields))
+
+        def change(user: User) -> User:
+            new = msgspec.structs.replace(user, **fields)
+            _need_whole(new.role, new.unit)
+            return new
+
+        changed = await self._replace(name, change)
         if changed.disabled:
             await self._end_all(name)
         return changed
@@ -165,7 +173,7 @@ class Users:
         ``device`` is the cookie of a browser that may be known. However it ends, it takes the same steps: nothing tells a name that there is
         from one that there is not.
         """
-        known = self.knows(name, device)
+        known = self.devices.knows(name, device)
         if self._hashing.crowded and not known:
             return None
         user = await self._spend(name, known=known) if _NAME.match(name) else None
@@ -199,19 +207,6 @@ class Users:
         paper = shelf.Document(shelf=DECOYS, key="try", version=version + 1, body=b"", updated=self._clock.now())
         with contextlib.suppress(Stale):
             await self._shelf.file(paper, before=version)
-
-    def device(self, name: str) -> str:
-        """What tells a browser in which ``name`` came in with both factors."""
-        own = random_bytes(16).hex()
-        return f"{own}.{self._device(name, own)}"
-
-    def knows(self, name: str, device: str) -> bool:
-        """Whether ``device`` made this cookie's text for that name."""
-        own, _, proof = device.partition(".")
-        return hmac.compare_digest(proof.encode(), self._device(name, own).encode())
-
-    def _device(self, name: str, own: str) -> str:
-        return self._vault.blind("console device", name, own).hex()
 
     async def show(self, entered: Entered, code: str) -> Entered | None:
         """The second factor: a fresh session with full rights, or None when the code is wrong, was used before, or the user is locked."""
@@ -381,6 +376,12 @@ class Users:
 
     def _key(self, cookie: str) -> str:
         return self._vault.blind("console session", cookie).hex()
+
+
+def _need_whole(role: Role, unit: str | None) -> None:
+    """An admin makes users, clients and keys, which are nobody's unit's."""
+    if role is Role.ADMIN and unit:
+        raise ConfigError("an admin is of the whole house", place="unit", remedy="choose another role, or no unit")
 
 
 def _missed_password(user: User, now: int) -> User:

@@ -76,9 +76,9 @@ def test_known_browser_is_known_for_its_own_user_and_has_a_pace(tmp_path: Path) 
         async with house.anybody() as client:
             await signed_in(house, client)
             device = client.cookies[frame.DEVICE]
-            assert users.knows("ops", device)
-            assert not users.knows("root", device)
-            assert not users.knows("ops", device[:-1] + ("0" if device[-1] != "0" else "1"))
+            assert users.devices.knows("ops", device)
+            assert not users.devices.knows("root", device)
+            assert not users.devices.knows("ops", device[:-1] + ("0" if device[-1] != "0" else "1"))
             answers = [(await _enter(client, "ops", "wrong password !")).status_code for _ in range(7)]
             assert answers == [401] * 5 + [429] * 2
 

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
+from gateway import access
 from gateway.clock import SECOND
 from gateway.console import app, frame, live
 from gateway.desk.users import IDLE, Role
+from gateway.errors import ConfigError
 from tests.api.kit import House, told
 from tests.console.test_entrance import signed_in
 
@@ -64,6 +66,37 @@ def test_viewer_gets_no_stream_of_a_page_that_is_not_theirs(tmp_path: Path) -> N
                     refused.append(path)
                     assert (await client.get("/console/live", params={"at": path})).status_code == 403, path
             assert "/console/audit" in refused
+
+    told(tmp_path, story)
+
+
+def test_page_that_a_form_answered_with_streams_at_its_own_address() -> None:
+    """A test of an endpoint is answered at an address that nobody can look at; its stream is for whoever may send the form."""
+    lives = live.Lives(app.LIVE, app.PAGES)
+    for role, allowed in ((Role.VIEWER, False), (Role.OPERATOR, True)):
+        viewer = access.Viewer(actor="", grants={}, scopes=frozenset(("viewer", role.value)))
+        assert lives.allow("/console/endpoints/crm/test", viewer) is allowed
+        assert not lives.allow("/console/elsewhere", viewer)
+
+
+def test_somebody_of_one_unit_does_not_decide_for_the_whole_house(tmp_path: Path) -> None:
+    """Mappings, keys, users, clients and the trail are no unit's: neither page, nor form, nor stream; and nobody of a unit is an admin."""
+
+    async def story(house: House) -> None:
+        users = house.desk.users
+        async with house.anybody() as client:
+            await signed_in(house, client, Role.OPERATOR)
+            await users.change("ops", unit="east")
+            for path in ("/console/audit", "/console/settings", "/console/settings/effective"):
+                assert (await client.get(path)).status_code == 403, path
+            assert (await client.get("/console/live", params={"at": "/console/audit"})).status_code == 403
+            for act in ("rollback", "withdraw", "shadow"):
+                assert (await client.post(f"/console/mappings/feed/order/{act}", data={})).status_code == 403, act
+            assert (await client.get("/console")).status_code == 200
+        with pytest.raises(ConfigError):
+            await users.change("ops", role=Role.ADMIN)
+        with pytest.raises(ConfigError):
+            await users.make("boss", Role.ADMIN, "a password of some length", unit="east")
 
     told(tmp_path, story)
 
