@@ -13,6 +13,7 @@ from gateway.access import Viewer
 from gateway.api import answers, jobs
 from gateway.api.jobs import JobSeen
 from gateway.api.problems import Problem, not_found
+from gateway.api.signature import REFUSES
 from gateway.clock import new_id
 from gateway.desk import feed as feeds
 from gateway.desk import subscribers
@@ -60,7 +61,7 @@ class ReplaySeen(msgspec.Struct, frozen=True, kw_only=True):
     job: JobSeen | None
 
 
-@post("/replays", opt={"scope": "ops:write"}, status_code=200)
+@post("/replays", opt={"scope": "ops:write", REFUSES: (404,)}, status_code=200)
 async def replay(
     viewer: NamedDependency[Viewer],
     client: NamedDependency[access.Client],

@@ -153,7 +153,9 @@ def _operation(route: Signature, known: Known) -> dict[str, Any]:
     if route.body is not ABSENT:
         operation["requestBody"] = _body(route, known, name)
     elif TAKES in route.handler.opt:
-        operation["requestBody"] = {"required": True, "content": {key: {"schema": _FILE} for key in route.takes}}
+        # JSON may be anything here; what is no JSON is a file.
+        content = {kind: {"schema": {} if kind.endswith("/json") else _FILE} for kind in route.takes}
+        operation["requestBody"] = {"required": True, "content": content}
     return operation
 
 
