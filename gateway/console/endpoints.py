@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 from litestar import Request, Response, get, post
 from litestar.di import NamedDependency
-from litestar.exceptions import NotFoundException
+from litestar.exceptions import NotFoundException, PermissionDeniedException
 from litestar.params import FromPath
 from litestar.response import Redirect
 
@@ -22,7 +22,6 @@ from gateway.pipeline.replay import Plan
 from gateway.trial import Trial, trial
 
 _OPERATOR = {frame.ROLE: "operator"}
-_ADMIN = {frame.ROLE: "admin"}
 _OVERLAP = 86_400.0
 _SINCE = {"1h": 3600, "6h": 6 * 3600, "24h": 86_400, "72h": 3 * 86_400, "168h": 7 * 86_400}
 _EXCERPT = 2048
@@ -129,7 +128,7 @@ async def _page(
     tried: Trial | None = None,
     secret: str = "",
 ) -> Response[Any]:
-    seat = msgspec.structs.replace(frame.seat_of(request), path=f"/console/endpoints/{entry.endpoint.name}")
+    seat = frame.seat_of(request)
     standing = await subscribers.standing(desk, entry.endpoint)
     return frame.page(
         request, "endpoint.html", now=desk.clock.now(), here="endpoints", entry=entry, end=entry.endpoint, state=standing.state,
@@ -180,24 +179,20 @@ async def act(
     return Redirect(f"/console/endpoints/{name}?did={verb}", status_code=303)
 
 
-@post("/endpoints/{name:str}/test", opt=_OPERATOR, status_code=200)
-async def test(request: Request[Any, Any, Any], desk: NamedDependency[Desk], name: FromPath[str]) -> Response[Any]:
-    """Send one signed test event now and show what came back."""
-    await frame.form(request)
+@post("/endpoints/{name:str}", opt=_OPERATOR, status_code=200)
+async def answered(request: Request[Any, Any, Any], desk: NamedDependency[Desk], name: FromPath[str]) -> Response[Any]:
+    """What is answered on the page itself: a test, or for an admin a new secret."""
+    fields = await frame.form(request)
     seat = frame.seat_of(request)
     entry = await _need(seat, desk, name)
-    await desk.did(seat.viewer, "test", f"endpoint/{name}")
-    return await _page(request, desk, entry, tried=await trial(entry.endpoint, desk.clock))
-
-
-@post("/endpoints/{name:str}/rotate", opt=_ADMIN, status_code=200)
-async def rotate(request: Request[Any, Any, Any], desk: NamedDependency[Desk], name: FromPath[str]) -> Response[Any]:
-    """A new secret, shown on this page once; the old one signs beside it for a day."""
-    await frame.form(request)
-    seat = frame.seat_of(request)
-    entry = await _need(seat, desk, name)
+    if fields.get("act") == "test":
+        await desk.did(seat.viewer, "test", f"endpoint/{name}")
+        return await _page(request, desk, entry, tried=await trial(entry.endpoint, desk.clock))
+    if not seat.may("admin"):
+        raise PermissionDeniedException("your role does not allow this")
     need_rotatable(name, entry.settings, asymmetric=False)
     await desk.did(seat.viewer, "rotate", f"endpoint/{name}", what="secret")
+    # Shown on this page once; the old one signs beside it for a day.
     shown = await desk.book.rotate(name, overlap=_OVERLAP)
     return await _page(request, desk, await desk.book.entry(name), secret=shown.text)
 
@@ -271,7 +266,7 @@ async def answer(request: Request[Any, Any, Any], desk: NamedDependency[Desk], n
     )  # fmt: skip
 
 
-PAGES = (endpoints, endpoint, act, test, rotate, replay, delivery, answer)
+PAGES = (endpoints, endpoint, act, answered, replay, delivery, answer)
 LIVE = (
     ("/console/endpoints", parts),
     ("/console/endpoints/[^/]+", one_parts),

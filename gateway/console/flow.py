@@ -52,7 +52,9 @@ async def flow(request: Request[Any, Any, Any], desk: NamedDependency[Desk]) -> 
         return await _traced(request, seat, desk, trace)
     things = await seek.seek(desk, seat.viewer, asked) if asked else []
     if len(things) == 1:
-        return Redirect(seat.link("/console/flow", q=things[0].id, asked=asked), status_code=302)
+        # A phone that somebody searched by does not stay in the address and the title.
+        kept = None if things[0].by == "identity" else asked
+        return Redirect(seat.link("/console/flow", q=things[0].id, asked=kept), status_code=302)
     return frame.page(request, "flow_search.html", now=desk.clock.now(), here="flow", asked=asked, things=things)
 
 

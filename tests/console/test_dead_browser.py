@@ -88,7 +88,7 @@ def test_retry_and_drop_settle_the_group_and_are_on_the_trail(desk: Console) -> 
     page.locator("#retry").click()
     expect(page.locator(".note.good")).to_contain_text("1 are on their way again")
     houses.eventually(
-        lambda: desk.told.gateway.command("dead", "list", "--json")[1].count('"ded_') == 3, what="dead again"
+        lambda: desk.told.gateway.command("dead", "list", "--json")[1].count('"ded_') == 3, what="dead again", within=40
     )
     page = visit.open(GROUP)
     page.get_by_label("Why nobody needs them").fill("test orders of the ERP")

@@ -90,7 +90,7 @@ def test_words_of_an_entry_are_masked_for_a_role_and_raw_bytes_are_for_admins_on
     page = viewer.open(f"/console/flow?q={PHONE}")
     page.wait_for_url(re.compile(r"q=cus_"))
     expect(page.locator("#said")).to_be_visible()
-    assert PHONE not in page.content().replace(f"asked={PHONE}", "").replace(f'value="{PHONE}"', "")
+    assert PHONE not in page.content() + page.url
     assert "李四" not in page.content()
     assert page.get_by_role("button", name="raw bytes").count() == 0
     viewer.close()
