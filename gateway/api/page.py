@@ -20,7 +20,7 @@ EXAMPLES = HERE / "examples.md"
 _STYLE = HERE / "static" / "docs.css"
 # Nothing but the page and its one style sheet.
 _HEADERS = {
-    "content-security-policy": "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "content-security-policy": "default-src 'none'; style-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
     "cache-control": "no-cache",

@@ -15,7 +15,7 @@ from gateway.api.codes import CODES
 from gateway.api.examples import ANSWERS, BODIES
 from gateway.api.idempotency import SAFE
 from gateway.api.shapes import Shape, prose
-from gateway.api.signature import ABSENT, GIVES, REFUSES, TAKES, Signature, signature
+from gateway.api.signature import ABSENT, ALSO, GIVES, REFUSES, TAKES, Signature, signature
 
 PREFIX = "/api/v1"
 _FILE = {"type": "string"}
@@ -145,7 +145,7 @@ def _operation(route: Signature, known: Known) -> dict[str, Any]:
         "summary": re.split(r"(?<=[.:;])\s", said)[0].rstrip(".:;"),
         "description": said,
         "parameters": _parameters(route, known),
-        "security": [{"oauth": [scope] if scope else []}, {"key": []}],
+        "security": [{"oauth": [scope, *route.handler.opt.get(ALSO, ())] if scope else []}, {"key": []}],
         "responses": _responses(route, known, name),
     }
     if scope:
@@ -171,7 +171,10 @@ def operation_id(route: Signature) -> str:
 
 def _parameters(route: Signature, known: Known) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = [
-        {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+        {
+            "name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1},
+            "description": "As its list answers with it." if name in ("id", "name") else "Of the other one.",
+        }
         for name in re.findall(r"\{(\w+)\}", route.path)
     ]
     defaults = route.handler.parsed_fn_signature.parameters
