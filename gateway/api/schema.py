@@ -172,7 +172,10 @@ def operation_id(route: Signature) -> str:
 def _parameters(route: Signature, known: Known) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = [
         {
-            "name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1},
+            "name": name,
+            "in": "path",
+            "required": True,
+            "schema": {"type": "string", "minLength": 1},
             "description": "As its list answers with it." if name in ("id", "name") else "Of the other one.",
         }
         for name in re.findall(r"\{(\w+)\}", route.path)

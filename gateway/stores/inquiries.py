@@ -101,9 +101,7 @@ def span(*names: str, types: bool) -> Form:
     return _page(shapes.event, _events.c.number, *conditions)
 
 
-applied = Form(
-    sa.select(*shapes.seen.columns).where(tables.seen.c.dedupe.in_(bindparam("keys", expanding=True)))
-)
+applied = Form(sa.select(*shapes.seen.columns).where(tables.seen.c.dedupe.in_(bindparam("keys", expanding=True))))
 attempts = Form(
     sa.select(*shapes.attempt.columns)
     .where(tables.attempts.c.delivery == bindparam("of"))

@@ -142,7 +142,9 @@ class SqliteDesk:
     async def applied(self, marks: Sequence[tuple[str, bytes]]) -> Sequence[Seen]:
         """See ``Store.applied``."""
         # A key may stand several times where its list is filled up, but a row is found once.
-        rows = await self._desk.run(lambda connection: inquiries.applied.run(connection, [dedupe for _, dedupe in marks]))
+        rows = await self._desk.run(
+            lambda connection: inquiries.applied.run(connection, [dedupe for _, dedupe in marks])
+        )
         wanted = set(marks)
         return [one for one in shapes.seen.unpack_all(rows) if (one.account, one.dedupe) in wanted]
 
