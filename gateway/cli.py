@@ -29,7 +29,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "merges": ("desk:merges_app", "Customers who became one. 已合并。"),
     "endpoints": ("endpoints:endpoints_app", "Subscribers. 订阅端。"),
     "audit": ("tracing:audit_app", "Who did what: the audit trail. 审计。"),
-    "clients": ("people:clients_app", "Partners' programs that read the API. 接口调用方。"),
+    "clients": ("clients:clients_app", "Partners' programs that read the API. 接口调用方。"),
     "users": ("people:users_app", "People at the console. 控制台用户。"),
     "erase": ("erasing:erase", "Forget a customer for good. 删除客户个人信息。"),
     "keys": ("upkeep:keys_app", "The vault's keys. 密钥。"),

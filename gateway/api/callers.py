@@ -43,6 +43,9 @@ class Numbering(Layer):
                 headers["x-request-id"] = state["request_id"]
                 for name, value in state.get("pace", {}).items():
                     headers[name] = value
+                if "client" in state and "cache-control" not in headers:
+                    # What one caller may see is nobody else's.
+                    headers["cache-control"] = "no-store"
             await send(message)
 
         await next_app(scope, receive, numbered)

@@ -13,54 +13,24 @@ from litestar.params import FromPath, JSONBody
 
 from gateway import access, settings
 from gateway.access import Viewer
-from gateway.api import answers
+from gateway.api import answers, endpoint_forms
 from gateway.api.answers import After, Fields, Limit, Page
+from gateway.api.endpoint_forms import EndpointAsked, EndpointMade, EndpointSeen, Name
 from gateway.api.problems import Problem, not_found
 from gateway.api.turns import WAITS
 from gateway.book import Entry, need_rotatable
-from gateway.clock import moment, text
+from gateway.clock import moment
 from gateway.desk import subscribers
 from gateway.desk.resources import Desk
 from gateway.desk.subscribers import Standing
 from gateway.errors import ConfigError, Stale
-from gateway.model.secret import MASK
-from gateway.subscription import Proof, faults, read
+from gateway.subscription import Proof
 from gateway.trial import trial
 
 _READ = {"scope": "endpoints:read"}
 _WRITE = {"scope": "endpoints:write"}
 _LONGEST_OVERLAP = 30 * 86_400
-_SECRETS = ("secret", "previous_secret", "private_key")
-_HELD = (*_SECRETS, "password")
 _EXCERPT = 1024
-
-Name = Annotated[str, msgspec.Meta(pattern="^[a-z0-9][a-z0-9_-]{0,62}$", description="Unique among all endpoints.")]
-
-
-class EndpointAsked(settings.Endpoint, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A new endpoint. Times are in seconds. Without a `secret` of its own a webhook gets one."""
-
-    name: Name
-
-
-class EndpointSeen(settings.Endpoint, frozen=True, kw_only=True):
-    """An endpoint. `version` is its entity tag; `made` says whether it was made at run time, else it stands in the gateway's config and is
-    changed there. Values of `headers` are masked: send the mask back and they stay as they are. `public_keys` verify `v1a` signatures; `secrets`
-    is how many sign now, and `old_sign_until` when the last replaced one falls away."""
-
-    name: str
-    version: int = 0
-    made: bool = True
-    paused: bool = False
-    public_keys: tuple[str, ...] = ()
-    secrets: int = 0
-    old_sign_until: datetime | None = None
-
-
-class EndpointMade(EndpointSeen, frozen=True, kw_only=True):
-    """`shown_once` is the secret that was made; null where there was one, or none is needed. Nobody can read it again."""
-
-    shown_once: str | None
 
 
 class Rotation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -106,7 +76,7 @@ async def endpoints(
     """Endpoints within your domain, by name; those of the gateway's config too."""
     place = answers.place(after, str)
     left = [one for one in await subscribers.seen(desk, viewer) if place is None or one.endpoint.name > place[0]]
-    items = [answers.sparse(_shown(one), fields, key="name") for one in left[:limit]]
+    items = [answers.sparse(endpoint_forms.shown(one), fields, key="name") for one in left[:limit]]
     return answers.page(items, answers.cursor(left[limit - 1].endpoint.name) if len(left) > limit else None)
 
 
@@ -135,9 +105,9 @@ async def make(
     """Make an endpoint. Its secret is in the answer this once. Events are sent to it from within a second on."""
     asked = dict(data)
     name = answers.fit(asked.pop("name", None), Name, "body.name")
-    one = _asked(asked)
+    one = endpoint_forms.asked(asked)
     _need_fit(desk, viewer, client, one)
-    _need_sound(name, one, Proof())
+    endpoint_forms.need_sound(name, one, Proof())
     if any(entry.endpoint.name == name for entry in await desk.book.entries()):
         raise Problem(
             409,
@@ -146,11 +116,11 @@ async def make(
             place="body.name",
             remedy="choose another",
         )
-    await desk.did(viewer, "make", f"endpoint/{name}", **_facts(one))
+    await desk.did(viewer, "make", f"endpoint/{name}", **endpoint_forms.facts(one))
     try:
         made = await desk.book.make(name, one)
     except ConfigError as error:
-        raise _invalid(error) from error
+        raise endpoint_forms.invalid(error) from error
     entry = await desk.book.entry(name)
     return _tagged(entry, status=201, location=f"/api/v1/endpoints/{name}", shown_once=made.text or None)
 
@@ -180,8 +150,10 @@ async def change(
 ) -> Response[EndpointSeen]:
     """Change some settings (JSON merge patch, RFC 7396): null sets one back to its default."""
     entry = await _need(desk, viewer, name)
-    now = _bare(entry.settings)
-    return await _change(desk, viewer, client, entry, _merged(now, data), before=answers.version_of(request))
+    now = endpoint_forms.bare(entry.settings)
+    return await _change(
+        desk, viewer, client, entry, endpoint_forms.merged(now, data), before=answers.version_of(request)
+    )
 
 
 @delete("/endpoints/{name:str}", opt=_WRITE, status_code=204)
@@ -212,16 +184,16 @@ async def _change(
     _need_fit(desk, viewer, client, entry.settings)
     _need_made(entry)
     _need_current(entry, before)
-    one = _asked(_unmasked(asked, entry.settings))
+    one = endpoint_forms.asked(endpoint_forms.unmasked(asked, entry.settings))
     _need_fit(desk, viewer, client, one)
-    _need_sound(name, one, Proof(secrets=entry.endpoint.secrets, password=entry.endpoint.auth.password))
-    await desk.did(viewer, "change", f"endpoint/{name}", **_facts(one))
+    endpoint_forms.need_sound(name, one, Proof(secrets=entry.endpoint.secrets, password=entry.endpoint.auth.password))
+    await desk.did(viewer, "change", f"endpoint/{name}", **endpoint_forms.facts(one))
     try:
         await desk.book.change(name, one, before=before)
     except Stale as error:
         raise answers.changed() from error
     except ConfigError as error:
-        raise _invalid(error) from error
+        raise endpoint_forms.invalid(error) from error
     return _tagged(await desk.book.entry(name))
 
 
@@ -357,100 +329,15 @@ def _need_current(entry: Entry, before: int) -> None:
         raise answers.changed()
 
 
-def _need_sound(name: str, one: settings.Endpoint, proof: Proof) -> None:
-    """Before anything is written down about it."""
-    given = tuple(secret for secret in (one.secret, one.previous_secret) if secret is not None)
-    proof = Proof(secrets=given or proof.secrets, password=one.auth.password or proof.password)
-    for fault in faults(name, one, proof):
-        raise _invalid(fault)
-
-
-def _asked(document: dict[str, Any]) -> settings.Endpoint:
-    """Settings from outside, each of exactly its own type. Problem 400 names the field, 403 for what only the config may say."""
-    plain = answers.fit(document, settings.Endpoint, "body")
-    if plain.allow_private:
-        raise Problem(
-            403,
-            "client.overreach",
-            "private addresses are for endpoints of the gateway's config",
-            place="body.allow_private",
-        )
-    try:
-        return read(document, place="body")
-    except ConfigError as error:
-        raise _invalid(error) from error
-
-
-def _invalid(error: ConfigError) -> Problem:
-    _, _, field = error.place.partition(".") if error.place.startswith("endpoints.") else ("", "", error.place)
-    _, _, field = field.partition(".") if error.place.startswith("endpoints.") else ("", "", field)
-    place = f"body.{field}" if error.place.startswith("endpoints.") and field else error.place.replace(": ", ".")
-    return Problem(400, "endpoint.invalid", error.detail, place=place or "body", remedy=error.remedy)
-
-
 def _conflict(error: ConfigError) -> Problem:
     return Problem(409, "endpoint.not_possible", error.detail, place=error.place, remedy=error.remedy)
 
 
-# ------------------------------------------------------------------ what is shown
 def _tagged(entry: Entry, *, status: int = 200, location: str = "", **more: Any) -> Response[Any]:
     headers = {"etag": f'"{entry.version}"', "cache-control": "no-store"}
     if location:
         headers["location"] = location
-    return Response({**_shown(entry), **more}, status_code=status, headers=headers)
-
-
-def _shown(entry: Entry) -> dict[str, Any]:
-    plain = settings.shown(entry.settings)
-    plain = {name: value for name, value in plain.items() if name not in _SECRETS}
-    plain["auth"] = {name: value for name, value in plain["auth"].items() if name != "password"}
-    # What is sent along is often a key.
-    plain["headers"] = dict.fromkeys(plain["headers"], MASK)
-    return {
-        "name": entry.endpoint.name,
-        "version": entry.version,
-        "made": entry.made,
-        "paused": entry.endpoint.paused,
-        "public_keys": list(entry.publics),
-        "secrets": len(entry.endpoint.secrets),
-        "old_sign_until": text(entry.until) if entry.until else None,
-        **plain,
-    }
-
-
-def _bare(one: settings.Endpoint) -> dict[str, Any]:
-    """The settings as they could be sent again."""
-    plain = {name: value for name, value in settings.shown(one).items() if name not in _SECRETS}
-    plain["auth"] = {name: value for name, value in plain["auth"].items() if name != "password"}
-    return plain
-
-
-def _merged(now: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
-    """RFC 7396. A null for what there is not stays, so that it is refused like any other unknown member."""
-    merged = dict(now)
-    for name, value in asked.items():
-        if isinstance(value, dict):
-            inner = merged.get(name)
-            merged[name] = _merged(inner if isinstance(inner, dict) else {}, value)
-        elif value is None and (name in now or name in _HELD):
-            merged.pop(name, None)
-        else:
-            merged[name] = value
-    return merged
-
-
-def _unmasked(asked: dict[str, Any], one: settings.Endpoint) -> dict[str, Any]:
-    headers = asked.get("headers")
-    if not isinstance(headers, dict):
-        return asked
-    kept = {name: one.headers.get(name, value) if value == MASK else value for name, value in headers.items()}
-    return {**asked, "headers": kept}
-
-
-def _facts(one: settings.Endpoint) -> dict[str, str | int]:
-    """For the trail: what is sent to whom, without whatever an address or a header may hold."""
-    grants = " ".join(f"{sensitivity.value}={getattr(one.grants, sensitivity.value)}" for sensitivity in access.LEAST)
-    return {"kind": one.kind, "events": " ".join(one.events)[:200], "grants": grants, "unit": one.unit or ""}
+    return Response({**endpoint_forms.shown(entry), **more}, status_code=status, headers=headers)
 
 
 ROUTES = (endpoints, endpoint, health, make, replace, change, remove, rotate, test, enable, pause, resume)

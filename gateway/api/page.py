@@ -58,12 +58,12 @@ def rendered(document: Mapping[str, Any]) -> str:
 def style() -> Response[str]:
     """The page's style sheet."""
     headers = {"cache-control": "public, max-age=31536000, immutable"}
-    return Response(_STYLE.read_text(encoding="utf-8"), media_type="text/css; charset=utf-8", headers=headers)
+    return Response(_STYLE.read_text(encoding="utf-8"), media_type="text/css", headers=headers)
 
 
 def answer(document: Mapping[str, Any]) -> Response[str]:
     """The page with its headers."""
-    return Response(rendered(document), media_type="text/html; charset=utf-8", headers=_HEADERS)
+    return Response(rendered(document), media_type="text/html", headers=_HEADERS)
 
 
 # ------------------------------------------------------------------ schemas in words

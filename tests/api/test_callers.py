@@ -200,6 +200,7 @@ def test_pace_is_told_and_kept_for_each_client(tmp_path: Path) -> None:
     async def story(house: House) -> None:
         async with house.caller(rate=0.5, burst=3) as slow, house.caller() as quick:
             answers = [await slow.get(LIST) for _ in range(4)]
+            assert {one.headers["cache-control"] for one in answers} == {"no-store"}
             assert [one.status_code for one in answers] == [200, 200, 200, 429]
             assert {one.headers["ratelimit-policy"] for one in answers} == {'"client";q=3;w=6'}
             assert [one.headers["ratelimit"] for one in answers[:3]] == [

@@ -45,6 +45,7 @@ WORLD: dict[str, frozenset[str]] = {
             "gateway/commands/terminal.py",
             "gateway/commands/looking.py",
             "gateway/commands/upkeep.py",
+            "gateway/commands/clients.py",
             "gateway/commands/people.py",
         }
     ),
