@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.api.served import served
 
 CONFIG = Path(__file__).with_name("schemathesis.toml")
@@ -12,6 +14,7 @@ _EXAMPLES = "20"
 _SEED = "1"
 
 
+@pytest.mark.timeout(300)
 def test_every_operation_keeps_what_its_schema_promises(tmp_path: Path) -> None:
     """No fault of ours, no status, type, header or member that is not described, nothing taken that should not be, nothing found after it was
     removed, nothing without credentials; methods that are not there say so."""

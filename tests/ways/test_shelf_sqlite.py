@@ -35,5 +35,5 @@ class TestSqliteShelf(ShelfContract):
         """Instead of a traceback of the driver."""
         (tmp_path / "desk.db").write_bytes(b"this is no database, and long enough to tell" * 40)
         shelf = SqliteShelf(tmp_path / "desk.db", clock=TurnedClock(NOW))
-        with pytest.raises(StoreError, match="desk.db"):
+        with pytest.raises(StoreError, match=r"desk\.db"):
             asyncio.run(shelf.documents("clients"))
