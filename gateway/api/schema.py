@@ -323,6 +323,7 @@ def _problem(status: int) -> dict[str, Any]:
     }  # fmt: skip
     return {
         "description": " ".join(f"`{name}`: {code.when}" for name, code in codes.items()),
+        "x-codes": sorted(codes),
         "headers": {
             **_refs([one for one in headers if one == "request"]),
             **_refs([one for one in headers if one != "request"]),
