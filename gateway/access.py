@@ -111,6 +111,11 @@ def unlendable(client: Client, how: Mapping[Sensitivity, str], now: int) -> list
     return [one for one, treatment in how.items() if not _lends(client.grants.get(one.value), one, treatment, now)]
 
 
+def beyond(own: Mapping[Sensitivity, str], how: Mapping[Sensitivity, str]) -> list[Sensitivity]:
+    """The classes of which somebody with ``how`` sees what somebody with ``own`` does not."""
+    return [one for one, treatment in how.items() if not _covers(own.get(one, "drop"), treatment)]
+
+
 def _lends(lent: Lent | None, sensitivity: Sensitivity, how: str, now: int) -> bool:
     passing = lent is not None and lent.until is not None
     return _covers(_how(lent, sensitivity, now), how) and (not passing or _covers(LEAST[sensitivity], how))

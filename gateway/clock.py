@@ -73,6 +73,11 @@ class TurnedClock:
         self._now += int(seconds * SECOND)
 
 
+def worked() -> float:
+    """Seconds that this thread has worked: waiting, and a machine that gives it no turn, are no part of it."""
+    return time.thread_time()
+
+
 def text(instant: int) -> str:
     """An instant as ``YYYY-MM-DDTHH:MM:SS.ffffffZ``."""
     return text_of(moment(instant))

@@ -57,6 +57,8 @@ _TYPES = (*event.TYPES, *operators.TYPES)
 _DIGEST = 100
 _DIGEST_LINGER = 900.0
 _LONGEST_TIMEOUT = 120.0
+# Whoever is sent to may be somebody else than who asked for it.
+_MOST_TRIES = 100
 
 
 class Proof(msgspec.Struct, frozen=True, kw_only=True):
@@ -170,6 +172,8 @@ def _check_pace(kind: Kind, one: settings.Endpoint, place: str) -> None:
     for knob in ("rate", "burst", "linger", "disable_after"):
         if getattr(one, knob) < 0:
             raise ConfigError("is less than 0", place=f"{place}.{knob}")
+    if len(one.retries) > _MOST_TRIES:
+        raise ConfigError(f"holds more than {_MOST_TRIES} waits", place=f"{place}.retries")
     if any(wait < 0 for wait in one.retries):
         raise ConfigError("holds a wait of less than 0", place=f"{place}.retries")
     if one.burst and not one.rate:

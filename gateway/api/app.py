@@ -89,7 +89,7 @@ def handlers(desk: Desk) -> list[ControllerRouterHandler]:
             Idempotent(desk.shelf, desk.vault, desk.clock),
         ],
         request_max_body_size=requests.MOST,
-        exception_handlers={UnicodeDecodeError: problems.of_text},
+        exception_handlers={UnicodeDecodeError: problems.of_text, RecursionError: problems.of_depth},
         dependencies={
             **dependencies,
             "viewer": Provide(_viewer, sync_to_thread=False),

@@ -41,6 +41,7 @@ CODES: Mapping[str, Code] = {
     "endpoint.not_possible": _code(409, "This kind of endpoint cannot be asked for that, or its secret stands in the config.", "`remedy` says what to do."),
     "import.account": _code(403, "The account is not one that your client may bring records into, or takes none.", "`remedy` names those it may; the operator gives others."),
     "import.unreadable": _code(400, "The body cannot be taken apart into rows; 413 for too many, 415 for a format that is none.", "`detail` says why."),
+    "job.too_many": _code(429, "Your client has too many jobs that are not at their end, or made too many exports within a day.", "Wait for them, or cancel those that nobody needs."),
     "export.not_done": _code(409, "The export is still being made, or failed.", "Follow its job."),
     "export.gone": _code(410, "What the export made was kept for a day.", "Ask for it again."),
     "export.grants_changed": _code(409, "What your client may see has changed since it asked.", "Ask for it again, under the grants of now."),

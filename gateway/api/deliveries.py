@@ -35,7 +35,7 @@ class DeliverySeen(msgspec.Struct, frozen=True, kw_only=True):
 
 class AttemptSeen(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One attempt. `status` is the endpoint's answer, else `error` a stable word (timeout, connect, tls, address …). `response`, the beginning of
-    what came back, is there for clients with the scope ops:read only."""
+    what came back, is there for clients with the scope ops:read that may see all that the endpoint is sent: it may repeat it."""
 
     id: str
     at: str
@@ -83,9 +83,10 @@ async def attempts(
     viewer: NamedDependency[Viewer], desk: NamedDependency[Desk], name: FromPath[str]
 ) -> Page[AttemptSeen]:
     """Every attempt of a delivery, oldest first. 404 as for the delivery itself."""
-    if await outbox.one(desk, viewer, name) is None:
+    found = await outbox.one(desk, viewer, name)
+    if found is None:
         raise not_found("delivery")
-    return answers.page(await outbox.attempts(desk, viewer, name), None)
+    return answers.page(await outbox.attempts(desk, viewer, found), None)
 
 
 ROUTES = (deliveries, delivery, attempts)

@@ -1,5 +1,7 @@
 """Settings of endpoints on their way in and out of the API: what may be said of them, what is shown, and what a merge patch makes of both."""
 
+import re
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -12,6 +14,7 @@ from gateway.book import Entry
 from gateway.clock import text
 from gateway.errors import ConfigError
 from gateway.model.secret import MASK
+from gateway.pipeline import filters
 from gateway.subscription import Proof, faults, read
 
 _SECRETS = ("secret", "previous_secret", "private_key")
@@ -53,6 +56,35 @@ def need_sound(name: str, one: settings.Endpoint, proof: Proof) -> None:
     proof = Proof(secrets=given or proof.secrets, password=one.auth.password or proof.password)
     for fault in faults(name, one, proof):
         raise invalid(fault)
+
+
+def need_quick(one: settings.Endpoint) -> None:
+    """Problem 400 for a filter that would hold up every other endpoint."""
+    if one.filter and filters.Filter(one.filter, place="filter").cost() > filters.COSTLY:
+        raise Problem(
+            400, "endpoint.invalid", "takes too long on a large order", place="body.filter", remedy="ask for less, or filter on your side"
+        )  # fmt: skip
+
+
+def need_resaid(said: Mapping[str, Any], one: settings.Endpoint, entry: Entry) -> None:
+    """Problem 400 when an endpoint is moved and what nobody can read would go along unsaid: moving it must not be a way to have it."""
+    before = entry.settings
+    if _whom(one.url) == _whom(before.url) and _whom(one.auth.token_url) == _whom(before.auth.token_url):
+        return
+    headers, auth = said.get("headers") or {}, said.get("auth") or {}
+    kept = [f"headers.{name}" for name in one.headers if name in before.headers and headers.get(name, MASK) == MASK]
+    if entry.endpoint.auth.password is not None and one.auth.kind != "none" and not auth.get("password"):
+        kept.append("auth.password")
+    if kept:
+        raise Problem(
+            400, "endpoint.invalid", "is kept for the address that it was given for", place=f"body.{kept[0]}", remedy="send it anew with the address"
+        )  # fmt: skip
+
+
+def _whom(url: str) -> str:
+    """Scheme, host and port."""
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://{re.split('[/?#]', rest)[0]}".lower()
 
 
 def asked(document: dict[str, Any]) -> settings.Endpoint:

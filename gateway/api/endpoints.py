@@ -108,6 +108,7 @@ async def make(
     one = endpoint_forms.asked(asked)
     _need_fit(desk, viewer, client, one)
     endpoint_forms.need_sound(name, one, Proof())
+    endpoint_forms.need_quick(one)
     if any(entry.endpoint.name == name for entry in await desk.book.entries()):
         raise Problem(
             409,
@@ -136,7 +137,7 @@ async def replace(
 ) -> Response[EndpointSeen]:
     """Replace every setting of an endpoint; what is left out gets its default. Secrets that are not given stay."""
     entry = await _need(desk, viewer, name)
-    return await _change(desk, viewer, client, entry, data, before=answers.version_of(request))
+    return await _change(desk, viewer, client, entry, data, data, before=answers.version_of(request))
 
 
 @patch("/endpoints/{name:str}", opt={**_WRITE, "body": settings.Endpoint})
@@ -151,9 +152,8 @@ async def change(
     """Change some settings (JSON merge patch, RFC 7396): null sets one back to its default."""
     entry = await _need(desk, viewer, name)
     now = endpoint_forms.bare(entry.settings)
-    return await _change(
-        desk, viewer, client, entry, endpoint_forms.merged(now, data), before=answers.version_of(request)
-    )
+    both = endpoint_forms.merged(now, data)
+    return await _change(desk, viewer, client, entry, data, both, before=answers.version_of(request))
 
 
 @delete("/endpoints/{name:str}", opt=_WRITE, status_code=204)
@@ -178,7 +178,14 @@ async def remove(
 
 
 async def _change(
-    desk: Desk, viewer: Viewer, client: access.Client, entry: Entry, asked: dict[str, Any], *, before: int
+    desk: Desk,
+    viewer: Viewer,
+    client: access.Client,
+    entry: Entry,
+    said: dict[str, Any],
+    asked: dict[str, Any],
+    *,
+    before: int,
 ) -> Response[EndpointSeen]:
     name = entry.endpoint.name
     _need_fit(desk, viewer, client, entry.settings)
@@ -186,7 +193,9 @@ async def _change(
     _need_current(entry, before)
     one = endpoint_forms.asked(endpoint_forms.unmasked(asked, entry.settings))
     _need_fit(desk, viewer, client, one)
+    endpoint_forms.need_resaid(said, one, entry)
     endpoint_forms.need_sound(name, one, Proof(secrets=entry.endpoint.secrets, password=entry.endpoint.auth.password))
+    endpoint_forms.need_quick(one)
     await desk.did(viewer, "change", f"endpoint/{name}", **endpoint_forms.facts(one))
     try:
         await desk.book.change(name, one, before=before)

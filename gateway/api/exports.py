@@ -57,15 +57,20 @@ async def begin(
     Each record comes once; one that changes meanwhile as it was when its page was read. CSV has a column for each field; those whose heading ends
     in `:json` hold JSON. 400 for conditions that do not go together, 403 without the scope that reading the same over the API needs.
     """
-    scope = SCOPES[data.what][1]
+    _need(viewer, data.what)
+    question = _question(data, client, viewer)
+    await jobs.need_room(labour, client, exports.KIND)
+    name = new_id("job", desk.clock.now())
+    await desk.did(viewer, "export", name, what=data.what, format=data.format)
+    return jobs.begun(await labour.exports.begin(client, question, job=name))
+
+
+def _need(viewer: Viewer, what: str) -> None:
+    scope = SCOPES[what][1]
     if not viewer.may(scope):
         raise Problem(
             403, "client.scope", f"this needs the scope {scope} too", remedy="ask the gateway's operator for it"
         )
-    question = _question(data, client, viewer)
-    name = new_id("job", desk.clock.now())
-    await desk.did(viewer, "export", name, what=data.what, format=data.format)
-    return jobs.begun(await labour.exports.begin(client, question, job=name))
 
 
 def _question(data: ExportAsked, client: access.Client, viewer: Viewer) -> Question:
@@ -109,6 +114,8 @@ async def content(
             410, "export.gone", "what the export made was kept for a day", remedy="POST /api/v1/exports again"
         )
     question = exports.question_of(made)
+    # Another token of the same client may have asked for it, and this scope may have been taken away since.
+    _need(viewer, question.what)
     if question.sight != exports.sight(client, viewer):
         raise Problem(
             409, "export.grants_changed", "what this client may see has changed since it asked", remedy="POST /api/v1/exports again"

@@ -13,6 +13,7 @@ from gateway.api.jobs import JobSeen
 from gateway.api.problems import Problem
 from gateway.api.signature import TAKES
 from gateway.connector import Reason, Refused
+from gateway.desk import imports
 from gateway.desk.labour import Labour
 from gateway.desk.resources import Desk
 
@@ -48,6 +49,7 @@ async def begin(
             403, "import.account", "this client may not bring anything into such an account", place="query.account",
             remedy=f"may: {', '.join(client.accounts) or 'none; ask the operator'}",
         )  # fmt: skip
+    await jobs.need_room(labour, client, imports.KIND)
     content_type = request.headers.get("content-type", "")
     lines = await labour.imports.take_apart(opened, await request.body(), {"content-type": content_type})
     if isinstance(lines, Refused):

@@ -10,7 +10,7 @@ from litestar.params import FromPath
 from gateway import access
 from gateway.api import answers
 from gateway.api.answers import After, Limit, Page
-from gateway.api.problems import not_found
+from gateway.api.problems import Problem, not_found
 from gateway.clock import text
 from gateway.desk import exports, imports
 from gateway.desk.jobs import Job, State
@@ -106,6 +106,15 @@ async def need(labour: Labour, client: access.Client, name: str) -> Job:
     if found is None:
         raise not_found("job")
     return found
+
+
+async def need_room(labour: Labour, client: access.Client, kind: str) -> None:
+    """Problem 429 when a client has asked for so much that others, or the disk, would suffer."""
+    if not await labour.jobs.room(client.id, kind):
+        raise Problem(
+            429, "job.too_many", "this client has too many jobs open, or made too many today", remedy="wait for them, or cancel some",
+            headers={"retry-after": "60"},
+        )  # fmt: skip
 
 
 def begun(made: Job) -> Response[Any]:

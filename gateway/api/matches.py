@@ -15,6 +15,7 @@ from gateway.api import answers
 from gateway.api.answers import After, Limit, Page
 from gateway.api.customers import CustomerSeen, IdentitySeen
 from gateway.api.problems import Problem, not_found
+from gateway.api.signature import ALSO
 from gateway.clock import text
 from gateway.desk.matching import Matching, Pair, Side
 from gateway.desk.reading import Reading
@@ -64,7 +65,7 @@ class Merged(msgspec.Struct, frozen=True, kw_only=True):
     survivor: str
 
 
-@get("/match-candidates", opt=_READ)
+@get("/match-candidates", opt={**_READ, ALSO: ("customers:read",)})
 async def pairs(
     viewer: NamedDependency[Viewer],
     desk: NamedDependency[Desk],
@@ -74,7 +75,7 @@ async def pairs(
         Literal["open", "merged", "rejected"], QueryParameter(name="state", description="In this state.")
     ] = "open",
 ) -> Page[PairSeen]:
-    """Pairs whose customers are both within your domain, each side as your grants show it. 400 for a cursor of another list."""
+    """Pairs whose customers are both within your domain, each side as your grants show it; needs customers:read too. 400 for a cursor of another list."""
     matching, place = Matching(desk), answers.place(after, str)
     start, found = place[0] if place else "", list[Pair]()
     for _ in range(_MOST // _WALK):

@@ -63,6 +63,11 @@ def of_text(request: Request[Any, Any, Any], _: UnicodeDecodeError) -> Response[
     return _answer(request, 400, "request.invalid", "the body is not UTF-8", None, place="body")
 
 
+def of_depth(request: Request[Any, Any, Any], _: RecursionError) -> Response[Any]:
+    """A body that is nested deeper than anything we describe."""
+    return _answer(request, 400, "request.invalid", "the body is nested too deeply", None, place="body")
+
+
 def of_ours(request: Request[Any, Any, Any], error: GatewayError) -> Response[Any]:
     """Ours: the caller's mistakes are 400 or 409, what passes by itself 503, the rest 500."""
     if isinstance(error, (ConfigError, PayloadError)):

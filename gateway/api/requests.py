@@ -10,7 +10,7 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 from gateway import settings
 from gateway.api import callers
 from gateway.api.problems import Problem
-from gateway.api.signature import JSON, TAKES, signature
+from gateway.api.signature import ALSO, JSON, TAKES, signature
 
 MOST = 1024 * 1024
 """Bytes of a body, where a handler does not say otherwise."""
@@ -27,7 +27,8 @@ class Fit(callers.Layer):
         """Serve one request."""
         handler = scope["route_handler"]
         if isinstance(handler, HTTPRouteHandler) and scope.get("method") != "OPTIONS":
-            callers.need_scope(scope["state"]["viewer"], handler.opt.get("scope", ""))
+            for wanted in (handler.opt.get("scope", ""), *handler.opt.get(ALSO, ())):
+                callers.need_scope(scope["state"]["viewer"], wanted)
             if scope["query_string"]:
                 _need_known(scope, handler)
             if scope.get("method") in ("POST", "PUT", "PATCH"):

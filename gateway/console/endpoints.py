@@ -258,6 +258,9 @@ async def answer(request: Request[Any, Any, Any], desk: NamedDependency[Desk], n
     attempt = next((one for one in tried if one.id == fields.get("attempt")), None)
     if found is None or attempt is None or attempt.response is None:
         raise NotFoundException(seat.t("ep_no_answer"))
+    # It may repeat in the clear what the viewer sees masked.
+    if not seat.may("admin") and not await outbox.readable(desk, seat.viewer, found):
+        raise PermissionDeniedException(seat.t("ep_answer_admins"))
     await desk.did(seat.viewer, "read_answer", found.id, attempt=attempt.id)
     said = desk.vault.open(attempt.response, attempt.id.encode()).decode(errors="replace")
     back = f"/console/endpoints/{name}/deliveries/{found.id}"

@@ -23,7 +23,13 @@ PARTS = "parts"
 KEPT = 86_400 * SECOND
 """What an export holds, and what was refused of an import, for so long after it was written."""
 
+MOST_OPEN = 20
+"""Jobs of one client that are not at their end."""
+MOST_LYING = {"export": 50}
+"""Of one client within a day, where what they made is large."""
+
 _FORGOTTEN = 7 * KEPT
+_PAGE = 5000
 _HELD = 15 * SECOND
 _LOOK = 2.0
 # A process that died of a job five times would die of it a sixth time.
@@ -112,9 +118,20 @@ class Jobs:
 
     async def all(self, client: str | None = None) -> list[tuple[Job, int]]:
         """Every job, or a client's, with its version, oldest first."""
-        kept = await self._shelf.documents(SHELF)
-        jobs = [(_job.decode(one.body), one.version) for one in kept]
-        return [(job, version) for job, version in jobs if client is None or job.client == client]
+        found: list[tuple[Job, int]] = []
+        after = ""
+        # However many one client has asked for, another's are seen.
+        while page := await self._shelf.documents(SHELF, after=after, limit=_PAGE):
+            jobs = [(_job.decode(one.body), one.version) for one in page]
+            found += [(job, version) for job, version in jobs if client is None or job.client == client]
+            after = page[-1].key
+        return found
+
+    async def room(self, client: str, kind: str) -> bool:
+        """Whether a client may ask for one more: not while many of its jobs are open, nor when many of the kind still lie there."""
+        now, own = self._clock.now(), [job for job, _ in await self.all(client)]
+        lying = sum(job.kind == kind and now < job.ends for job in own)
+        return sum(job.state in OPEN for job in own) < MOST_OPEN and lying < MOST_LYING.get(kind, _PAGE)
 
     async def cancel(self, job: Job) -> Job:
         """End it before its next step; what is done stays done. A job that has ended stays as it ended. Stale when it moved on just now."""

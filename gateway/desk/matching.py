@@ -102,10 +102,17 @@ class Matching:
         """Part two customers that were merged, on the trail."""
         row = await self._reading.row(viewer, "customer", customer)
         found = [one for one in await self._desk.records.merges(customer) if one.id == merge] if row else []
+        found = [one for one in found if await self._both(viewer, one)]
         if not found:
             raise ConfigError(f"no merge {merge[:60]} of this customer", remedy="reload the page")
         await self._desk.did(viewer, "unmerge", merge, survivor=found[0].survivor, loser=found[0].loser)
         await (await self._desk.settler()).unmerge(found[0])
+
+    async def _both(self, viewer: access.Viewer, merge: store.Merge) -> bool:
+        """Whether both were the viewer's to see: what was lost in the other still belongs where it did."""
+        names = (merge.survivor, merge.loser)
+        rows = (await self._desk.records.look(store.Wants(ids=names))).by_id
+        return all(name in rows and viewer.sees(rows[name].unit) for name in names)
 
     async def merges(self, customer: str) -> list[store.Merge]:
         """Merges of a customer, newest first."""

@@ -53,10 +53,18 @@ def shown(one: Delivery) -> dict[str, Any]:
     }  # fmt: skip
 
 
-async def attempts(desk: Desk, viewer: access.Viewer, delivery: str) -> list[dict[str, Any]]:
-    """Oldest first. What the endpoint answered is shown to operators only."""
-    tried: Sequence[store.Attempt] = await desk.records.attempts(delivery)
-    return [_attempt(desk, one, open_it=viewer.may("ops:read")) for one in tried]
+async def attempts(desk: Desk, viewer: access.Viewer, delivery: Delivery) -> list[dict[str, Any]]:
+    """Oldest first. What the endpoint answered is shown to operators only, and to those only who may see all that it was sent."""
+    tried: Sequence[store.Attempt] = await desk.records.attempts(delivery.id)
+    open_it = viewer.may("ops:read") and await readable(desk, viewer, delivery)
+    return [_attempt(desk, one, open_it=open_it) for one in tried]
+
+
+async def readable(desk: Desk, viewer: access.Viewer, delivery: Delivery) -> bool:
+    """Whether what the endpoint answered holds nothing beyond the viewer's grants: it may repeat what it was sent. What an endpoint was granted
+    that is no more, nobody knows."""
+    entry = await subscribers.one(desk, viewer, delivery.endpoint)
+    return entry is not None and not access.beyond(viewer.grants, entry.endpoint.grants)
 
 
 def _attempt(desk: Desk, one: store.Attempt, *, open_it: bool) -> dict[str, Any]:

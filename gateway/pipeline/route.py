@@ -1,10 +1,12 @@
 """Who may know: from an event's type, unit and content to the endpoints that asked for it."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import structlog
 
+from gateway import clock
 from gateway.clock import derived_id
 from gateway.destination import Endpoint
 from gateway.meters import Meters
@@ -14,6 +16,7 @@ from gateway.store import Delivery, EventRow
 
 _log = structlog.get_logger()
 _OPERATOR = "operator."
+_PATIENCE = 3
 
 
 def matches(pattern: str, kind: str) -> bool:
@@ -37,14 +40,21 @@ class Router:
     """Matches once per type and remembers; unit and filter are looked at only where an endpoint has one.
 
     ConfigError when a filter cannot be used. A filter that cannot be asked about an event (a field is not there) does not match: it is counted,
-    and logged once. ``units`` is the tree that is looked at; whoever has a store loads it.
+    and logged once. So is one that took long three times, until endpoints change. ``units`` is the tree that is looked at; whoever has a store
+    loads it. ``worked`` tells the seconds that this thread has worked.
     """
 
     def __init__(
-        self, endpoints: Sequence[Endpoint], *, units: Units | None = None, meters: Meters | None = None
+        self,
+        endpoints: Sequence[Endpoint],
+        *,
+        units: Units | None = None,
+        meters: Meters | None = None,
+        worked: Callable[[], float] = clock.worked,
     ) -> None:
         self.units = units or Units()
         self._meters = meters
+        self._worked = worked
         self._failed: set[tuple[str, str]] = set()
         self.replace(endpoints)
 
@@ -53,6 +63,7 @@ class Router:
         programs = {end.name: filters.Filter(end.filter, place=filter_of(end.name)) for end in endpoints if end.filter}
         self._endpoints = tuple(endpoints)
         self._filters = programs
+        self._slow: Counter[str] = Counter()
         self._by_type: dict[str, _Asked] = {}
 
     def match(self, kind: str) -> tuple[Endpoint, ...]:
@@ -92,8 +103,19 @@ class Router:
         context = filters.context_of(event.body, asked.reaches)
         return [end for end in ends if not end.filter or self._holds(end, context)]
 
+    def _asked(self, name: str, context: filters.Context) -> bool | filters.Unclear:
+        """A filter that keeps holding up all others is asked no more, until endpoints change."""
+        if self._slow[name] >= _PATIENCE:
+            return filters.Unclear("too_slow")
+        began = self._worked()
+        found = self._filters[name].holds(context)
+        if self._worked() - began > filters.SLOW:
+            self._slow[name] += 1
+            _log.error("route.filter_slow", endpoint=name, seconds=round(self._worked() - began, 3))
+        return found
+
     def _holds(self, end: Endpoint, context: filters.Context) -> bool:
-        found = self._filters[end.name].holds(context)
+        found = self._asked(end.name, context)
         if isinstance(found, bool):
             return found
         if self._meters is not None:

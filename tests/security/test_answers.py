@@ -25,13 +25,15 @@ def test_token_with_fewer_scopes_is_not_told_the_secret_that_another_was_shown_o
 
     async def story(house: House) -> None:
         made = await house.make(grants=CLEAR)
-        wide, narrow = (house.desk.clients.token(made.client, scopes) for scopes in (ALL, ("customers:read",)))
+        few = ("endpoints:write", "endpoints:read", "events:read")
+        wide, narrow, none = (house.desk.clients.token(made.client, one) for one in (ALL, few, ("customers:read",)))
         async with house.anybody() as client:
             first = await _ask(client, _as(wide, "k"))
             assert first.json()["shown_once"].startswith("whsec_")
             again = await _ask(client, _as(narrow, "k"))
             assert (again.status_code, again.json()["code"]) == (422, "request.idempotency_key")
             assert "whsec_" not in again.text
+            assert (await _ask(client, _as(none, "k"))).status_code == 403
             assert (await _ask(client, _as(wide, "k"))).content == first.content
 
     told(tmp_path, story)

@@ -129,6 +129,10 @@ WORDS: dict[str, tuple[str, str]] = {
     "ep_no_headers": ("这种订阅端没有请求头", "This kind of endpoint has no headers"),
     "ep_open_answer": ("查看应答（会记入审计）", "Show the answer (goes on the audit trail)"),
     "ep_answer_operators": ("操作员可见", "for operators"),
+    "ep_answer_admins": (
+        "订阅端看到的数据多于你，它的应答可能复述这些数据：只有管理员可以打开",
+        "The endpoint is sent more than you may see, and its answer may repeat it: only an admin opens it",
+    ),
     "ep_no_body": ("应答没有内容", "It answered without a body"),
     "ep_no_attempts": ("还没有尝试过", "Not tried yet"),
     "ep_body": ("事件内容", "The event"),
