@@ -77,7 +77,11 @@ class _Exchange:
             return {"type": "http.request", "body": await self._protocol(), "more_body": False}
         if self._parts is None:
             self._parts = aiter(self._protocol)
-        part = await anext(self._parts, None)
+        try:
+            # Not anext(…, None): its own way of awaiting ends the process on the server's awaitables (granian 2.8.7, Python 3.11).
+            part: bytes | None = await self._parts.__anext__()
+        except StopAsyncIteration:
+            part = None
         self._asked = part is None
         return {"type": "http.request", "body": bytes(part or b""), "more_body": part is not None}
 
