@@ -23,6 +23,7 @@ _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 _BOOLS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 _QUOTED = ("'", '"', "|", ">")
 _DEEPEST = 40
+_MOST = 100_000
 
 
 class Piece:
@@ -143,8 +144,9 @@ class Piece:
 
 
 def read(text: str, file: str) -> Piece:
-    """The one document of ``text``. MappingError when it is no YAML, or empty."""
+    """The one document of ``text``. MappingError when it is no YAML, empty, or larger than it looks."""
     try:
+        _measure(text, file)
         node = yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
@@ -154,6 +156,31 @@ def read(text: str, file: str) -> Piece:
     if node is None:
         raise MappingError("nothing stands here", place=f"{file}:1")
     return Piece(node, file)
+
+
+def _measure(text: str, file: str) -> None:
+    """The library recurses in C: what is nested deeply ends the process, and aliases of aliases are walked for ever."""
+    sizes: dict[str, int] = {}
+    # The values below each open collection, and its anchor; the outermost stands for the document.
+    below, anchors = [0], [""]
+    for event in yaml.parse(text, Loader=_Loader):
+        size = 0
+        if isinstance(event, yaml.AliasEvent):
+            # One that is not closed yet holds itself.
+            size = sizes.get(event.anchor or "", _MOST + 1)
+        elif isinstance(event, yaml.ScalarEvent):
+            size = 1
+            sizes[event.anchor or ""] = 1
+        elif isinstance(event, yaml.CollectionStartEvent):
+            below.append(1)
+            anchors.append(event.anchor or "")
+        elif isinstance(event, yaml.CollectionEndEvent):
+            size = below.pop()
+            sizes[anchors.pop()] = size
+        below[-1] += size
+        if len(below) > _DEEPEST + 2 or below[-1] > _MOST:
+            line = event.start_mark.line + 1 if event.start_mark else 1
+            raise MappingError("nested too deeply, or too much by its aliases", place=f"{file}:{line}")
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

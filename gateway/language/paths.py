@@ -15,6 +15,7 @@ from msgspec import UNSET
 from gateway.language.expressions import closure_of, is_false
 
 Walk = Callable[[Any], Any]
+_DEEPEST = 50
 
 
 class PathFault(ValueError):
@@ -36,6 +37,11 @@ def compile_path(text: str) -> Path:
         parsed = jmespath.compile(text)
     except JMESPathError as error:
         raise PathFault(f"not a JMESPath: {_first_line(error)}") from None
+    except RecursionError:
+        raise PathFault("not a JMESPath: nested too deeply") from None
+    # What can just be read here could be too deep where it is run.
+    if _depth(parsed.parsed) > _DEEPEST:
+        raise PathFault("not a JMESPath: nested too deeply")
     for node in _nodes(parsed.parsed):
         if node["type"] == "function_expression":
             _check_function(node)
@@ -45,6 +51,14 @@ def compile_path(text: str) -> Path:
         return Path(_nothing_for_null(quick), safe=True) if quick else Path(_rich(parsed), safe=False)
     key = keys[0] if len(keys) == 1 and isinstance(keys[0], str) else None
     return Path(_walk(keys), safe=True, key=key)
+
+
+def _depth(node: Any) -> int:
+    depth, level = 0, [node]
+    while level and depth <= _DEEPEST:
+        depth += 1
+        level = [child for one in level for child in one["children"] if isinstance(child, dict)]
+    return depth
 
 
 def holds(value: Any) -> bool:
