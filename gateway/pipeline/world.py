@@ -399,7 +399,6 @@ class World:
         self._rows[row.key] = row
         self._bodies[row.id] = new
 
-
     def _rely(self, name: str) -> None:
         """What the batch says holds only while this record is as it was looked up."""
         known = self._by_id.get(name)

@@ -25,7 +25,9 @@ class Served:
             },
             start=False,
         )
-        self.made = self.client("erp", "--rate", str(rate), "--burst", str(2 * rate), "--account", "crm", "--account", "erp")
+        self.made = self.client(
+            "erp", "--rate", str(rate), "--burst", str(2 * rate), "--account", "crm", "--account", "erp"
+        )
         self.gateway.start()
         people = [
             {"customer_code": f"C{n}", "name": name, "phone": f"1380013800{n}", "updated_at": "2026-11-11 08:00:00"}

@@ -74,10 +74,18 @@ def test_customer_is_found_by_phone_and_by_the_systems_own_number(tmp_path: Path
     async def story(house: House) -> None:
         await house.say("members", member("C1"))
         async with house.caller() as client:
-            for asked in ({"phone": "+86 138 0013 8001"}, {"namespace": "erp.customer_code", "scope": "erp", "value": "C1"}):
+            for asked in (
+                {"phone": "+86 138 0013 8001"},
+                {"namespace": "erp.customer_code", "scope": "erp", "value": "C1"},
+            ):
                 found = await client.post("/api/v1/customers:lookup", json=asked)
                 assert [one["name"] for one in found.json()["items"]] == ["会*"], asked
-            for asked in ({}, {"phone": "13800138001", "email": "a@b.c"}, {"value": "x"}, {"namespace": "nope", "value": "x"}):
+            for asked in (
+                {},
+                {"phone": "13800138001", "email": "a@b.c"},
+                {"value": "x"},
+                {"namespace": "nope", "value": "x"},
+            ):
                 refused = await client.post("/api/v1/customers:lookup", json=asked)
                 assert refused.status_code == 400, asked
                 assert refused.json()["remedy"]
