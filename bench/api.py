@@ -137,17 +137,17 @@ def _figures(
         figure.ratio(
             "api", f"Customers and orders read by {_CALLERS} callers at once, each with a token; one door process.", "/s",
             [(ours.rate, theirs.rate) for ours, theirs in rounds],
-            against="the same server and framework answering a ready page of JSON", floor=0.08, aim=0.15,
+            against="the same server and framework answering a ready page of JSON", floor=0.05, aim=0.10,
             notes=[f"{failed} of {sum(ours.done for ours, _ in rounds)} failed"],
         ),
         figure.plain(
             "api p99", f"Of the same rounds: from asking to the answer, with {_CALLERS} waiting at all times.", "ms",
             [ours.percentile(0.99) for ours, _ in rounds], floor=3000, aim=1000, best="low",
         ),
-        figure.ratio(
+        figure.plain(
             "accept p99 beside readers", f"Signed webhooks, {_PUSHES:.0f} a second, at the door that those callers read from.", "ms",
-            [(beside.percentile(0.99), alone.percentile(0.99)) for alone, beside, _ in pushes],
-            against="the same without the callers", best="low",
+            [beside.percentile(0.99) for _, beside, _ in pushes], floor=100, aim=50, best="low",
+            notes=[f"without the callers it is {figure.Spread(tuple(alone.percentile(0.99) for alone, _, _ in pushes)).median:.1f} ms"],
         ),
     ]  # fmt: skip
 
