@@ -41,6 +41,8 @@ CODES: Mapping[str, Code] = {
     "endpoint.not_possible": _code(409, "This kind of endpoint cannot be asked for that, or its secret stands in the config.", "`remedy` says what to do."),
     "import.account": _code(403, "The account is not one that your client may bring records into, or takes none.", "`remedy` names those it may; the operator gives others."),
     "import.unreadable": _code(400, "The body cannot be taken apart into rows; 413 for too many, 415 for a format that is none.", "`detail` says why."),
+    "lookup.pace": _code(429, "Your client sees contact data masked and looks people up by phone or e-mail too often: by trying numbers out a mask could be undone.", "Wait as long as `retry-after` says, or ask the operator for contact data in the clear."),
+    "lookup.withheld": _code(403, "Contact data is withheld from your client, and so is finding people by it.", "Look up by a system's own number, or ask the operator for a grant."),
     "job.too_many": _code(429, "Your client has too many jobs that are not at their end, or made too many exports within a day.", "Wait for them, or cancel those that nobody needs."),
     "export.not_done": _code(409, "The export is still being made, or failed.", "Follow its job."),
     "export.gone": _code(410, "What the export made was kept for a day.", "Ask for it again."),

@@ -1,5 +1,6 @@
 """Customers: list, read, look up, timeline, identities."""
 
+import math
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -14,8 +15,10 @@ from gateway.api import answers
 from gateway.api.answers import After, Fields, Limit, Page
 from gateway.api.idempotency import SAFE
 from gateway.api.problems import Problem, not_found
+from gateway.desk import probes
 from gateway.desk.people import People
 from gateway.desk.reading import Reading, Sought
+from gateway.desk.resources import Desk
 from gateway.model.customer import Customer
 
 _SCOPE = {"scope": "customers:read"}
@@ -127,11 +130,34 @@ async def lookup(
     viewer: NamedDependency[Viewer],
     reading: NamedDependency[Reading],
     people: NamedDependency[People],
+    desk: NamedDependency[Desk],
     data: JSONBody[Asked],
 ) -> Page[CustomerSeen]:
-    """Customers who carry a phone, an e-mail or a system's own number now. Nothing is found where nobody does."""
-    rows = await people.find(viewer, *_known(data))
+    """Customers who carry a phone, an e-mail or a system's own number now. Nothing is found where nobody does.
+
+    By phone or e-mail as often as your pace allows where contact data is granted in the clear; 120 times and then three times a minute where it
+    is masked or a pseudonym (429), and not at all where it is dropped (403).
+    """
+    known = _known(data)
+    await _need_asking(desk, viewer, known[0])
+    rows = await people.find(viewer, *known)
     return answers.page([reading.shown(row, viewer) for row in rows], None)
+
+
+async def _need_asking(desk: Desk, viewer: Viewer, namespace: str) -> None:
+    wait = await probes.wait(desk, viewer, namespace)
+    if not wait:
+        return
+    if math.isinf(wait):
+        raise Problem(
+            403, "lookup.withheld", f"contact data is withheld from this client, and so is finding anybody by {namespace}", place="body",
+            remedy="ask the gateway's operator for a grant of contact, or look up by a system's own number",
+        )  # fmt: skip
+    seconds = str(math.ceil(wait))
+    raise Problem(
+        429, "lookup.pace", "finding people by what can be guessed is slow where contact data is not granted in the clear",
+        remedy=f"wait {seconds} s, or ask the gateway's operator for contact in the clear", headers={"retry-after": seconds},
+    )  # fmt: skip
 
 
 def _known(asked: Asked) -> tuple[str, str, str]:

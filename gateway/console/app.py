@@ -79,6 +79,10 @@ LIVE: tuple[tuple[str, frame.Parts], ...] = (
 """Regular expressions of paths, and the parts of the page there."""
 
 
+# A mapping of 200,000 characters, each of them nine bytes of a form.
+_MOST = 2 * 1024 * 1024
+
+
 def create_router(desk: Desk) -> Router:
     """Everything under ``/console``."""
     lives = live.Lives(LIVE, PAGES)
@@ -95,6 +99,8 @@ def create_router(desk: Desk) -> Router:
             *PAGES,
         ],
         guards=[frame.watch(desk.users)],
+        request_max_body_size=_MOST,
+        after_request=frame.dressed,
     )
     return Router(
         path="/console",

@@ -1,5 +1,6 @@
 """How each account is and what to do about it; an account's form from its connector's card, checked and tried before anything is changed."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -182,13 +183,21 @@ async def _tried(
     now_has = {key: desk.premises.current(name, key) for key in secrets}
     entered = drafts.read([*own, *shared], {**said, **dict.fromkeys(secrets, "")}, {**now_has, **sealed})
     raw = drafts.without_defaults(card, desk.premises.common, entered)
+    unsaid = [key for key in secrets if now_has[key] and key not in sealed]
+    moved = drafts.moved([*own, *shared], raw, desk.premises.options.get(name, {})) if unsaid else ()
     await desk.did(frame.seat_of(request).viewer, "account_try", name or "?", connector=connector)
-    lines = await _lines(desk, name, connector, raw)
+    lines = await _lines(desk, name, connector, raw) if not moved else [_elsewhere(moved, unsaid)]
     right = not any(line.state == "fault" and line.part == "config" for line in lines)
     text = drafts.toml(name, connector, raw, [*own, *shared], desk.vault) if right else ""
     return _form(
         request, desk, name=name, connector=connector, given={**raw, **said}, lines=lines, toml=text, kept=sealed
     )  # fmt: skip
+
+
+def _elsewhere(moved: Sequence[str], unsaid: Sequence[str]) -> Line:
+    """Secrets that nobody can read are for the address they were given for: trying another one must not be a way to have them."""
+    detail = f"{', '.join(moved)} is another than the account has: enter {', '.join(unsaid)} anew"
+    return Line(state="fault", part="config", detail=detail)
 
 
 async def _lines(desk: Desk, name: str, connector: str, raw: dict[str, Any]) -> list[Line]:

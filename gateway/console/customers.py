@@ -1,14 +1,15 @@
 """Customers and orders as a role may see them: a list, one customer with identities and timeline, one order with its four axes."""
 
+import math
 from typing import Any
 
 from litestar import Request, Response, get
 from litestar.di import NamedDependency
-from litestar.exceptions import NotFoundException
+from litestar.exceptions import HTTPException, NotFoundException
 from litestar.params import FromPath
 
-from gateway import access
 from gateway.console import export, frame
+from gateway.desk import probes
 from gateway.desk.matching import Matching
 from gateway.desk.people import People
 from gateway.desk.reading import Reading, Sought
@@ -30,7 +31,7 @@ async def customers(request: Request[Any, Any, Any], desk: NamedDependency[Desk]
     reading = Reading(desk.records, desk.vault)
     asked = seat.query.get("q", "").strip()
     if asked:
-        items, after = await _search(seat.viewer, desk, reading, asked), None
+        items, after = await _search(seat, desk, reading, asked), None
     else:
         cut = await reading.page(seat.viewer, "customer", Sought(), after=seat.query.get("after", ""), limit=_PAGE)
         items, after = cut.items, cut.next
@@ -42,13 +43,21 @@ async def customers(request: Request[Any, Any, Any], desk: NamedDependency[Desk]
     )
 
 
-async def _search(viewer: access.Viewer, desk: Desk, reading: Reading, asked: str) -> list[dict[str, Any]]:
+async def _search(seat: frame.Seat, desk: Desk, reading: Reading, asked: str) -> list[dict[str, Any]]:
+    viewer = seat.viewer
     people = People(desk.records, desk.vault, reading)
     if asked.startswith("cus_"):
         row = await reading.row(viewer, "customer", asked)
         return [reading.shown(row, viewer)] if row else []
+    likely = probes.looks_like(asked)
+    if wait := await probes.wait(desk, viewer, likely) if likely else 0.0:
+        never = math.isinf(wait)
+        raise HTTPException(
+            seat.t("cu_never" if never else "cu_often", n=0 if never else math.ceil(wait)),
+            status_code=403 if never else 429,
+        )
     try:
-        rows = await people.find(viewer, "email" if "@" in asked else "phone", "", asked)
+        rows = await people.find(viewer, likely or "phone", "", asked)
     except PayloadError:
         return []
     return [reading.shown(row, viewer) for row in rows]

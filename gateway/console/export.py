@@ -9,10 +9,9 @@ import msgspec
 from litestar import Response
 
 from gateway.console import frame
+from gateway.desk import cells
 
 _json = msgspec.json.Encoder()
-# A cell that begins like this is a formula to a spreadsheet: somebody's nickname must not run on an operator's machine.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def csv(name: str, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> Response[bytes]:
@@ -29,5 +28,4 @@ def cell(value: Any) -> str:
     """A value as one cell."""
     if value is None:
         return ""
-    text = value if isinstance(value, str) else _json.encode(value).decode()
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    return cells.disarmed(value if isinstance(value, str) else _json.encode(value).decode())

@@ -52,6 +52,13 @@ HEADERS = {
 }
 
 
+async def dressed(answer: Response[Any]) -> Response[Any]:
+    """Whatever a handler answers, a redirect with a cookie included, carries the headers of a page."""
+    for name, value in HEADERS.items():
+        answer.headers.setdefault(name, value)
+    return answer
+
+
 class Seat(msgspec.Struct, frozen=True, kw_only=True):
     """One request of somebody signed in (or, on the way in, of nobody yet)."""
 

@@ -228,6 +228,7 @@ async def one(
     tab = tab_of(seat)
     if tab == "seen" and seat.query.get("format") == "csv":
         rows = [{**msgspec.structs.asdict(seen), "raw": raw_of(seen)} for seen in place.ledger.unknowns]
+        await desk.did(seat.viewer, "export", f"mapping/{connector}/{stem}", rows=len(rows))
         return export.csv(f"{connector}-{stem}-unknown", ("field", "raw", "count", "entry"), rows)
     given = await _TABS[tab](seat, desk, place) if tab in _TABS else {}
     return answer(request, desk, place, await parts(seat, desk), tab=tab, **given)

@@ -1,6 +1,7 @@
 """An account's form, made from its connector's card; what was entered, read as the config reads it; and the TOML to put there."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -105,6 +106,15 @@ def without_defaults(card: Card, common: type[msgspec.Struct], raw: Mapping[str,
     own, shared = fields_of(card, common, {})
     plain = {one.name: one.value for one in [*own, *shared] if not one.secret and not one.required}
     return {name: value for name, value in raw.items() if name not in plain or _text(value) != plain[name]}
+
+
+_ADDRESS = re.compile(r"(?:^|_)(?:url|base|server|host)\Z")
+
+
+def moved(fields: Sequence[Field], raw: Mapping[str, Any], before: Mapping[str, Any]) -> tuple[str, ...]:
+    """The options that say where an account's secrets go, and now say something else. ``fields`` hold what is so by default."""
+    plain = {one.name: one.value for one in fields if _ADDRESS.search(one.name)}
+    return tuple(name for name, value in plain.items() if _text(raw.get(name, value)) != _text(before.get(name, value)))
 
 
 def toml(name: str, connector: str, raw: Mapping[str, Any], fields: Sequence[Field], vault: Vault) -> str:

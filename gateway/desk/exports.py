@@ -10,6 +10,7 @@ import msgspec
 
 from gateway import access
 from gateway.clock import Clock
+from gateway.desk import cells
 from gateway.desk.clients import Clients
 from gateway.desk.feed import Asked, Feed
 from gateway.desk.jobs import Job, Jobs, State
@@ -38,8 +39,6 @@ _CONTENT = "content"
 _SEEN = ("sequence", "seen_at", "withheld")
 _OF_EVENTS = ("id", "type", "timestamp", "schema", "subject", "sequence", "source", "data", "withheld")
 _json = msgspec.json.Encoder()
-# A cell that begins like this is a formula to a spreadsheet; a phone or an amount is none.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
@@ -188,7 +187,8 @@ def _cell(value: Any, *, nested: bool) -> str:
         return ""
     if nested or not isinstance(value, str):
         return _json.encode(value).decode()
-    return f"'{value}" if value.startswith(_FORMULA) and not _is_number(value) else value
+    # A phone or an amount is no formula.
+    return value if _is_number(value) else cells.disarmed(value)
 
 
 def _is_number(text: str) -> bool:

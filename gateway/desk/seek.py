@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from gateway import access, journal, store
-from gateway.desk import flow
+from gateway.desk import flow, probes
 from gateway.desk.people import normal
 from gateway.desk.reading import Reading
 from gateway.desk.resources import Desk
@@ -101,7 +101,13 @@ async def _by_number(desk: Desk, viewer: access.Viewer, asked: str, accounts: It
 async def _by_identity(desk: Desk, viewer: access.Viewer, asked: str, accounts: Iterable[Opened]) -> list[Thing]:
     scopes = _scopes(accounts)
     keys = []
+    likely = probes.looks_like(asked)
+    if likely and await probes.wait(desk, viewer, likely):
+        likely = ""
     for name, space in NAMESPACES.items():
+        # An address or a birthday is nothing that somebody has in hand and wants to follow.
+        if name in probes.GUESSABLE and name != likely:
+            continue
         try:
             value = normal(name, asked)
         except PayloadError:

@@ -43,6 +43,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "dl_version": ("映射版本", "Mapping version"),
     "dl_mapping": ("打开映射", "Open the mapping"),
     "dl_own": ("你的文本", "your text"),
+    "dl_own_admins": ("只有管理员可以试用未保存的映射", "Only an admin tries a mapping that is not stored"),
     "dl_own_hint": ("或者粘贴一份还没有保存的映射", "or paste a mapping that is not stored yet"),
     "dl_no_line": ("这些条目无法解码，映射试不了", "These entries cannot be decoded: no mapping can be tried on them"),
     "dl_tried": ("{version}：{total} 条中有 {would} 条会成功", "{version}: {would} of {total} would succeed"),
