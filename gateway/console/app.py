@@ -4,7 +4,7 @@ from typing import Any
 
 from litestar import Request, Response, Router
 from litestar.di import Provide
-from litestar.exceptions import HTTPException
+from litestar.exceptions import HTTPException, InternalServerException
 from litestar.response import Redirect
 from litestar.static_files import create_static_files_router
 
@@ -106,7 +106,10 @@ def create_router(desk: Desk) -> Router:
         path="/console",
         route_handlers=[
             guarded,
-            create_static_files_router(path="/static", directories=[frame.STATIC], cache_control=None, include_in_schema=False),
+            create_static_files_router(
+                path="/static", directories=[frame.STATIC], cache_control=None, include_in_schema=False, after_request=frame.sniffless,
+                exception_handlers={InternalServerException: _nowhere, ValueError: _nowhere},
+            ),
         ],
         dependencies={
             "desk": Provide(lambda: desk, sync_to_thread=False),
@@ -121,6 +124,11 @@ def _to_the_door(request: Request[Any, Any, Any], error: frame.SignIn) -> Respon
     if request.method != "GET" or request.url.path == "/console/live":
         return Response("sign in first", status_code=401, media_type="text/plain", headers=frame.HEADERS)
     return Redirect(f"{error.step}?next={request.url.path}", headers=frame.HEADERS)
+
+
+def _nowhere(_request: Request[Any, Any, Any], _error: Exception) -> Response[Any]:
+    """A name that no file system takes is the name of nothing."""
+    return Response(None, status_code=404, headers=frame.HEADERS)
 
 
 def _refused(desk: Desk) -> Any:

@@ -59,6 +59,12 @@ async def dressed(answer: Response[Any]) -> Response[Any]:
     return answer
 
 
+async def sniffless(answer: Response[Any]) -> Response[Any]:
+    """What a file of ours is, its type says."""
+    answer.headers.setdefault("x-content-type-options", "nosniff")
+    return answer
+
+
 class Seat(msgspec.Struct, frozen=True, kw_only=True):
     """One request of somebody signed in (or, on the way in, of nobody yet)."""
 

@@ -4,13 +4,14 @@ A stream shows what its page would show to whoever asks at that moment: it ends 
 """
 
 import re
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import msgspec
 from litestar import Request, get
 from litestar.di import NamedDependency
-from litestar.exceptions import HTTPException, NotFoundException, PermissionDeniedException
+from litestar.exceptions import HTTPException, NotFoundException, PermissionDeniedException, TooManyRequestsException
 from litestar.handlers import HTTPRouteHandler
 from litestar.response import ServerSentEvent, ServerSentEventMessage
 
@@ -22,6 +23,8 @@ from gateway.errors import GatewayError
 EVERY = 2.0
 # A proxy that cuts idle connections must see something.
 _LONGEST = 120.0
+# Each is rendered anew every two seconds; nobody looks at more.
+_MOST = 20
 
 
 class Lives:
@@ -29,6 +32,7 @@ class Lives:
 
     def __init__(self, known: Sequence[tuple[str, frame.Parts]], pages: Sequence[HTTPRouteHandler]) -> None:
         self._known = [(re.compile(f"{path}\\Z"), parts) for path, parts in known]
+        self.open: Counter[str] = Counter()
         # What a form answers with may be a page too; where somebody can look first, looking decides.
         self._looks, self._acts = (
             [(_pattern(path), page.opt) for page in pages for path in page.paths if method in page.http_methods]
@@ -62,9 +66,20 @@ async def live(
         raise NotFoundException("this page has nothing that changes by itself")
     if not lives.allow(at, seat.viewer):
         raise PermissionDeniedException("your role does not allow this")
+    if lives.open[seat.user] >= _MOST:
+        raise TooManyRequestsException("too many pages of yours are open")
     query = {name: value for name, value in seat.query.items() if name != "at"}
     seat = msgspec.structs.replace(seat, path=at, query=query)
-    return ServerSentEvent(_changes(seat, desk, lives, request.cookies.get(frame.COOKIE, "")))
+    return ServerSentEvent(_counted(seat, desk, lives, request.cookies.get(frame.COOKIE, "")))
+
+
+async def _counted(seat: frame.Seat, desk: Desk, lives: Lives, cookie: str) -> AsyncIterator[ServerSentEventMessage]:
+    lives.open[seat.user] += 1
+    try:
+        async for message in _changes(seat, desk, lives, cookie):
+            yield message
+    finally:
+        lives.open[seat.user] -= 1
 
 
 async def _changes(seat: frame.Seat, desk: Desk, lives: Lives, cookie: str) -> AsyncIterator[ServerSentEventMessage]:

@@ -70,6 +70,42 @@ def test_viewer_gets_no_stream_of_a_page_that_is_not_theirs(tmp_path: Path) -> N
     told(tmp_path, story)
 
 
+def test_nobody_has_more_streams_than_anybody_looks_at(tmp_path: Path) -> None:
+    """Each costs a rendering every two seconds; what ended makes room."""
+
+    async def story(house: House) -> None:
+        async with house.anybody() as client:
+            await signed_in(house, client)
+            cookie = client.cookies[frame.COOKIE]
+        entered = await house.desk.users.recall(cookie)
+        assert entered is not None
+        viewer = house.desk.users.viewer(entered.user)
+        seat = frame.Seat(lang="en", path="/console", query={}, viewer=viewer, user="ops")
+        lives = live.Lives([("/console", _none)], app.PAGES)
+        streams = [live._counted(seat, house.desk, lives, cookie) for _ in range(3)]
+        for stream in streams:
+            await anext(stream)
+        assert lives.open["ops"] == 3
+        for stream in streams:
+            await stream.aclose()  # type: ignore[attr-defined]
+        assert lives.open["ops"] == 0
+
+    told(tmp_path, story)
+
+
+def test_name_that_no_file_has_is_not_found(tmp_path: Path) -> None:
+    """Nobody fills the log with traces by asking for files; and none outside of the folder is there."""
+
+    async def story(house: House) -> None:
+        async with house.anybody() as client:
+            for name in ("a%00b", "a" * 5000, "..%2f..%2fframe.py", "%2e%2e/frame.py", "vendor"):
+                assert (await client.get(f"/console/static/{name}")).status_code == 404, name[:20]
+            style = await client.get("/console/static/console.css")
+            assert (style.status_code, style.headers["x-content-type-options"]) == (200, "nosniff")
+
+    told(tmp_path, story)
+
+
 def test_page_that_a_form_answered_with_streams_at_its_own_address() -> None:
     """A test of an endpoint is answered at an address that nobody can look at; its stream is for whoever may send the form."""
     lives = live.Lives(app.LIVE, app.PAGES)
