@@ -4,7 +4,7 @@ from typing import Any
 
 from litestar import Request, Response, Router
 from litestar.di import Provide
-from litestar.exceptions import HTTPException, InternalServerException
+from litestar.exceptions import HTTPException
 from litestar.response import Redirect
 from litestar.static_files import create_static_files_router
 
@@ -108,7 +108,7 @@ def create_router(desk: Desk) -> Router:
             guarded,
             create_static_files_router(
                 path="/static", directories=[frame.STATIC], cache_control=None, include_in_schema=False, after_request=frame.sniffless,
-                exception_handlers={InternalServerException: _nowhere, ValueError: _nowhere},
+                exception_handlers={500: _nowhere, ValueError: _nowhere},
             ),
         ],
         dependencies={
