@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import math
 from typing import Any
 from urllib.parse import parse_qs, unquote_plus
 
@@ -36,11 +37,6 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
 @post("/oauth/token", status_code=200, include_in_schema=False, request_max_body_size=_MOST)
 async def token(request: Request[Any, Any, Any], desk: NamedDependency[Desk]) -> Response[dict[str, Any]]:
     """An access token for an hour, for the scopes asked for or all that the client has."""
-    # Guessing is slowed by address, before anything is looked up.
-    peer = request.client.host if request.client else ""
-    paced = await desk.limits.take(f"oauth:{peer}", _GUESSES)
-    if isinstance(paced, limiter.Refused):
-        return _refuse(429, "slow_down", "too many tries from this address", {"retry-after": "20"})
     body = await request.body()
     form = _form(body)
     if form is None:
@@ -50,16 +46,32 @@ async def token(request: Request[Any, Any, Any], desk: NamedDependency[Desk]) ->
     name, secret = _credentials(request.headers.get("authorization", ""), form)
     client = await desk.clients.checked(name, secret) if name and secret else None
     if client is None:
-        return _refuse(
-            401, "invalid_client", "client id or secret is not known, or no longer", {"www-authenticate": "Basic"}
-        )
-    scopes = form.get("scope", "").split() or list(client.scopes)
+        return await _unknown(request, desk)
+    paced = await desk.limits.take(f"client:{client.id}", limiter.Rate(client.rate, client.burst))
+    if isinstance(paced, limiter.Refused):
+        return _slow("more requests than this client's pace", paced.wait)
+    scopes = list(dict.fromkeys(form.get("scope", "").split())) or list(client.scopes)
     if missing := [scope for scope in scopes if scope not in client.scopes]:
         return _refuse(400, "invalid_scope", f"this client does not have {' '.join(missing)}"[:200])
     answer = {
         "access_token": desk.clients.token(client, scopes), "token_type": "Bearer", "expires_in": tokens.LIFE, "scope": " ".join(scopes)
     }  # fmt: skip
     return Response(answer, headers={"cache-control": "no-store"})
+
+
+async def _unknown(request: Request[Any, Any, Any], desk: Desk) -> Response[dict[str, Any]]:
+    """Guessing is slowed by address, and nobody else at that address with it: a proxy has one for all."""
+    peer = request.client.host if request.client else ""
+    paced = await desk.limits.take(f"oauth:{peer}", _GUESSES)
+    if isinstance(paced, limiter.Refused):
+        return _slow("too many tries from this address", paced.wait)
+    return _refuse(
+        401, "invalid_client", "client id or secret is not known, or no longer", {"www-authenticate": "Basic"}
+    )
+
+
+def _slow(detail: str, wait: float) -> Response[dict[str, Any]]:
+    return _refuse(429, "slow_down", detail, {"retry-after": str(math.ceil(wait))})
 
 
 def _refuse(status: int, error: str, detail: str, headers: dict[str, str] | None = None) -> Response[dict[str, Any]]:

@@ -272,6 +272,23 @@ def test_endpoint_that_reads_this_machine_or_holds_up_others_is_refused(
     told(tmp_path, story)
 
 
+def test_guesses_at_secrets_do_not_hold_up_who_has_one(tmp_path: Path) -> None:
+    """Behind a proxy all callers have one address: whoever guesses there is slowed, and nobody else."""
+
+    async def story(house: House) -> None:
+        made = await house.make(rate=0.001, burst=3.0)
+        right = {"grant_type": "client_credentials", "client_id": made.client.id, "client_secret": made.secret}
+        async with house.anybody() as client:
+            wrong = [
+                (await client.post("/oauth/token", data={**right, "client_secret": "x"})).status_code for _ in range(60)
+            ]
+            assert wrong[-1] == 429
+            answers = [(await client.post("/oauth/token", data=right)).status_code for _ in range(4)]
+            assert answers == [200, 200, 200, 429]
+
+    told(tmp_path, story)
+
+
 def test_deep_body_is_a_bad_request(tmp_path: Path) -> None:
     """No fault of ours, and no trace in the log for each."""
 
