@@ -13,6 +13,7 @@ import msgspec
 
 from gateway import access, journal, store
 from gateway.clock import derived_id
+from gateway.desk import subscribers
 from gateway.desk.resources import Desk
 from gateway.pipeline.read import Read, Reader
 from gateway.pipeline.world import record_key
@@ -191,7 +192,7 @@ async def of_entry(
     verdict = verdict_of(name, events=events, late=late, seen=seen, letter=letter, past=past)
     if verdict is Verdict.NOTHING and said is not None:
         verdict = Verdict.ERASED if said.opened is None else Verdict.ASKED if said.fetch and not said.stem else verdict
-    told = [await _told(desk, event) for event in events]
+    told = [await _told(desk, viewer, event) for event in events]
     twin = seen.entry if seen is not None and seen.entry != name else ""
     opened = desk.accounts.get(entry.account)
     return Journey(
@@ -205,7 +206,7 @@ async def _without_entry(desk: Desk, viewer: access.Viewer, name: str, event: st
     if not viewer.sees(event.unit):
         return None
     known = await _published(desk, viewer, name, event.at) if name else []
-    told = [await _told(desk, one) for one in known or [event]]
+    told = [await _told(desk, viewer, one) for one in known or [event]]
     verdict = Verdict.SETTLED
     if name.startswith("ent_"):
         verdict = Verdict.NEW if any(one.event.sequence == 1 for one in told) else Verdict.UPDATED
@@ -266,9 +267,15 @@ async def _published(desk: Desk, viewer: access.Viewer, name: str, at: int) -> l
     return [row for row in rows if row.entry == name and viewer.sees(row.unit)]
 
 
-async def _told(desk: Desk, event: store.EventRow) -> Told:
+async def _told(desk: Desk, viewer: access.Viewer, event: store.EventRow) -> Told:
     document = _document.decode(event.body)
-    made = await desk.records.deliveries(event=event.id, limit=200)
+    seen = {entry.endpoint.name for entry in await subscribers.seen(desk, viewer)}
+    # What went to endpoints of other units is theirs; of endpoints that are no more whoever sees all sees it.
+    made = [
+        one
+        for one in await desk.records.deliveries(event=event.id, limit=200)
+        if viewer.domain is None or one.endpoint in seen
+    ]
     return Told(
         event=event,
         changed=document.get("data", {}).get("changed") or (),

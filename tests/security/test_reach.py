@@ -9,7 +9,7 @@ import pytest
 
 from gateway import access, settings, store
 from gateway.clock import new_id
-from gateway.desk import outbox
+from gateway.desk import flow, outbox
 from gateway.desk.jobs import MOST_OPEN
 from gateway.model.customer import Customer
 from gateway.pipeline import filters
@@ -84,6 +84,22 @@ def test_counting_a_replay_tells_nothing_of_other_units(tmp_path: Path) -> None:
             for asked in ({"subject": found.id}, {"types": ["order.*"]}, {"account": "orders"}):
                 answer = await client.post("/api/v1/replays", json={**asked, "endpoint": "bi"})
                 assert (answer.json()["events"], answer.json()["sends"]) == (0, 0), asked
+
+    told(tmp_path, story)
+
+
+def test_flow_shows_nothing_of_endpoints_of_other_units(tmp_path: Path) -> None:
+    """Whom an event of the house went to is not told to somebody of one unit."""
+
+    async def story(house: House) -> None:
+        await house.say("east", member("M2"))
+        (event,) = await house.ground.records.span(store.Span(), limit=1)
+        assert await house.ground.records.deliveries(event=event.id)
+        for domain, told_of in ((None, 1), (frozenset(("east",)), 0)):
+            viewer = access.Viewer(actor="console:op", scopes=frozenset(), grants=access.LEAST, domain=domain)
+            journey = await flow.of_entry(house.desk, viewer, event.entry)
+            assert journey is not None
+            assert len(journey.sent) == told_of
 
     told(tmp_path, story)
 
