@@ -4,7 +4,10 @@ WORDS: dict[str, tuple[str, str]] = {
     "cu_customers": ("客户", "Customers"),
     "cu_orders": ("订单", "Orders"),
     "cu_search": ("手机号、邮箱或客户编号", "Phone, e-mail or customer id"),
-    "cu_often": ("按手机号或邮箱查找太频繁，请 {n} 秒后再试", "Too many searches by phone or e-mail: try again in {n} s"),
+    "cu_often": (
+        "按手机号或邮箱查找太频繁，请 {n} 秒后再试",
+        "Too many searches by phone or e-mail: try again in {n} s",
+    ),
     "cu_never": ("你看不到联系方式，也不能按联系方式查找", "You see no contact data, and cannot search by it"),
     "cu_go": ("查找", "Find"),
     "cu_clear": ("清除", "Clear"),
