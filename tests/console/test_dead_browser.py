@@ -61,7 +61,7 @@ def test_group_tells_cause_count_and_a_masked_sample_and_gives_a_viewer_no_butto
 
 def test_mapping_is_tried_on_all_of_them_before_anything_is_written(desk: Console) -> None:
     """The live one fails on each; a text in which the field is left out reads each; a text that is none names its line."""
-    visit = desk.visit("operator")
+    visit = desk.visit("admin")
     page = visit.open(GROUP)
     page.get_by_role("button", name="Try", exact=True).click()
     expect(page.locator("#tried")).to_contain_text("0 of 3 would succeed")
@@ -75,6 +75,16 @@ def test_mapping_is_tried_on_all_of_them_before_anything_is_written(desk: Consol
     expect(page.get_by_role("alert")).to_contain_text("order.yaml:1")
     visit.close()
     assert desk.told.gateway.command("dead", "list", "--json")[1].count('"ded_') == 3
+
+
+def test_operator_tries_versions_and_no_text_of_their_own(desk: Console) -> None:
+    """A text decides which fields come into the open, so that only an admin brings one."""
+    visit = desk.visit("operator")
+    page = visit.open(GROUP)
+    page.get_by_role("button", name="Try", exact=True).click()
+    expect(page.locator("#tried")).to_contain_text("0 of 3 would succeed")
+    assert page.locator("textarea").count() == 0
+    visit.close()
 
 
 def test_retry_and_drop_settle_the_group_and_are_on_the_trail(desk: Console) -> None:

@@ -74,8 +74,8 @@ def test_pair_is_merged_seen_as_one_and_parted_again(desk: Console) -> None:
     """By the keyboard; each step is on the trail."""
     visit = desk.visit("operator")
     page = visit.open("/console/matches")
-    pair = page.locator("article.card").first
-    expect(pair.locator("tr.alike", has_text="name")).to_have_count(1)
+    pair = page.locator("article.card", has=page.locator("tr.alike", has_text="name"))
+    expect(pair).to_have_count(1)
     button = pair.get_by_role("button", name="Merge into one")
     button.focus()
     page.keyboard.press("Enter")
