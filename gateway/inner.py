@@ -12,7 +12,7 @@ from gateway.api.callers import Numbering
 from gateway.clock import Clock
 from gateway.console.app import create_router
 from gateway.desk.resources import Desk
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, Tampered
 
 
 class Inner(Litestar):
@@ -50,7 +50,7 @@ class Inner(Litestar):
         return allow
 
 
-def create_app(desk: Desk) -> Litestar:
+def create_app(desk: Desk) -> Inner:
     """See the module."""
     handlers: list[Any] = [
         *ops.handlers(parts=desk.parts, board=desk.board, clock=desk.clock),
@@ -60,7 +60,12 @@ def create_app(desk: Desk) -> Litestar:
     return Inner(
         desk.clock,
         handlers,
-        exception_handlers={GatewayError: problems.of_ours, HTTPException: problems.of_http, 500: problems.of_a_bug},
+        exception_handlers={
+            Tampered: problems.of_altered(desk.witness),
+            GatewayError: problems.of_ours,
+            HTTPException: problems.of_http,
+            500: problems.of_a_bug,
+        },
         openapi_config=None,
         # Litestar would otherwise take over the logging of the process that mounts us.
         logging_config=None,

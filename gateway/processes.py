@@ -4,7 +4,7 @@ import asyncio
 import importlib
 import ssl
 import tempfile
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,24 +13,11 @@ import structlog
 from granian.constants import Interfaces
 from granian.server.embed import Server
 
-from gateway import audit, breaker, configure, journal, limiter, settings, shelf, store, vaults
+from gateway import audit, breaker, journal, limiter, settings, shelf, store, vaults
 from gateway.book import Book
 from gateway.clock import SECOND, Clock
 from gateway.connector import Account, Card, Reply, Request, Tools
 from gateway.crew import Crew, crewed
-from gateway.desk import shadow
-from gateway.desk.alarms import Alarms, Voice
-from gateway.desk.channels import open_channels
-from gateway.desk.checks import Checks
-from gateway.desk.clients import Clients
-from gateway.desk.figures import EVERY, Figures
-from gateway.desk.labour import labour
-from gateway.desk.lookout import Lookout, Sources
-from gateway.desk.mappings import Mappings
-from gateway.desk.resources import Desk, Part
-from gateway.desk.shadow import Shadows
-from gateway.desk.users import Users
-from gateway.desk.watch import Watch
 from gateway.doors.bridge import App, Later
 from gateway.doors.files import FilesDoor, Watched
 from gateway.doors.http import HttpDoor
@@ -45,13 +32,13 @@ from gateway.pipeline.partner import Tokens
 from gateway.pipeline.receive import Gate, Receiver, RejectLog
 from gateway.pipeline.rollout import Rollout
 from gateway.pipeline.versions import Versions
-from gateway.sealing import unsealed
-from gateway.snapshot import STALE, Board
+from gateway.snapshot import STALE, Board, Part
 from gateway.vault import Vault
 
 _log = structlog.get_logger()
 _DRAIN = 8.0
 _TREE = 10.0
+_HEADSTART = 0.2
 
 
 class Ground(msgspec.Struct, kw_only=True):
@@ -83,6 +70,15 @@ class Ground(msgspec.Struct, kw_only=True):
             await closer()
 
 
+class Office(msgspec.Struct, frozen=True, kw_only=True):
+    """What a door serves beside ``/in``, and what it does by itself: ``rounds`` are run for as long as the process lives, some of them by the
+    first door only. ``close`` sends away whoever waits."""
+
+    app: App
+    rounds: Callable[[bool], Sequence[Coroutine[Any, Any, None]]]
+    close: Callable[[], None]
+
+
 async def follow_keys(ground: Ground) -> None:
     """Seal with the key that is current now, whichever process made it. What cannot be read leaves the keys as they were."""
     try:
@@ -101,62 +97,6 @@ def receiver_of(ground: Ground, *, gate: Gate, rejects: RejectLog, wake: Callabl
     )  # fmt: skip
 
 
-def desk_of(
-    ground: Ground,
-    *,
-    parts: Callable[[], list[Part]],
-    tree: units.Units | None = None,
-    receiver: Receiver | None = None,
-) -> Desk:
-    """What the partner API and the console act with, in one process. ``tree`` is kept current by whoever hands it over; without one every unit
-    is alone. ``receiver`` takes in what is brought."""
-    tree = tree or units.Units()
-    gate = Gate(bulk_most=ground.tree.journal.bulk_most, live_most=ground.tree.journal.live_most)
-    receiver = receiver or receiver_of(ground, gate=gate, rejects=RejectLog(), wake=lambda: None)
-    documents, vault, clock = ground.documents, ground.vault, ground.clock
-    maps, figures = mappings_of(ground), Figures(ground.board, clock)
-    clients = Clients(documents=documents, vault=vault, clock=clock, below=tree.below)
-    users = Users(documents=documents, vault=vault, clock=clock, below=tree.below)
-    watch = Watch(ground.records, clock)
-    work = labour(
-        documents=ground.jobs, records=ground.records, vault=vault, clock=clock, accounts=ground.accounts, book=ground.book, clients=clients,
-        watch=watch, receiver=receiver, rollout=rollout_of(ground),
-    )  # fmt: skip
-    return Desk(
-        clock=clock, records=ground.records, log=ground.log, shelf=documents, vault=vault, limits=ground.limits, meters=ground.meters,
-        accounts=ground.accounts, board=ground.board, trail=ground.trail, book=ground.book, figures=figures, parts=parts,
-        clients=clients, users=users, below=tree.below, alarms=alarms_of(ground, figures, clients, users, parts), checks=checks_of(ground),
-        premises=configure.premises_of(ground.tree, ground.cards, keys=ground.keys, vault=vault, tools=ground.tools),
-        labour=work, watch=watch, mappings=maps, shadows=shadows_of(ground, maps),
-    )  # fmt: skip
-
-
-def alarms_of(
-    ground: Ground, figures: Figures, clients: Clients, users: Users, parts: Callable[[], list[Part]]
-) -> Alarms:
-    """Alerts as this process shows them; whoever runs their rounds tells of them."""
-    tree, clock = ground.tree, ground.clock
-    channels = open_channels(configure.channels_of(tree, lambda one: unsealed(one, ground.vault)), clock=clock)
-    sources = Sources(
-        clock=clock, records=ground.records, documents=ground.documents, board=ground.board, trail=ground.trail, figures=figures,
-        clients=clients, users=users, parts=lambda: {one.name: one.reason for one in parts() if not one.ok},
-        accounts=tuple(tree.accounts), folder=tree.gateway.data_dir, silence=tree.alerts.silence,
-    )  # fmt: skip
-    alarms = Alarms(
-        documents=ground.documents, trail=ground.trail, clock=clock, lookout=Lookout(sources), limits=configure.limits_of(tree),
-        voice=Voice(channels=channels, lang=tree.alerts.language, home=tree.gateway.public_url.rstrip("/")),
-    )  # fmt: skip
-    ground.closers.append(alarms.close)
-    return alarms
-
-
-def checks_of(ground: Ground) -> Checks:
-    """Examinations that are begun by a button."""
-    checks = Checks(ground.documents, ground.clock)
-    ground.closers.append(checks.close)
-    return checks
-
-
 def rollout_of(ground: Ground) -> Rollout:
     """By which version each entry is read."""
     return Rollout(
@@ -166,32 +106,6 @@ def rollout_of(ground: Ground) -> Rollout:
         clock=ground.clock,
         own=ground.tree.gateway.mappings,
     )
-
-
-def mappings_of(ground: Ground) -> Mappings:
-    """Versions of mappings, and the decisions on them."""
-    return Mappings(
-        accounts=ground.accounts, kept=Versions(ground.documents, ground.clock),
-        ledgers=Ledgers(ground.documents, ground.vault, ground.clock), vault=ground.vault, own=ground.tree.gateway.mappings,
-    )  # fmt: skip
-
-
-def shadows_of(ground: Ground, maps: Mappings) -> Shadows:
-    """Shadow runs over the journal."""
-    return Shadows(mappings=maps, source=shadow_source(ground), documents=ground.documents)
-
-
-def shadow_source(ground: Ground) -> shadow.Journal:
-    """Where shadow runs read."""
-    return shadow.Journal(
-        log=ground.log, records=ground.records, accounts=ground.accounts, vault=ground.vault, clock=ground.clock
-    )
-
-
-def _inner(desk: Desk) -> App:
-    # Health, API and console cost as much to load as everything else; a door takes things in meanwhile.
-    made = importlib.import_module("gateway.inner").create_app(desk)
-    return cast(App, made)
 
 
 class Door:
@@ -205,16 +119,16 @@ class Door:
         self._receiver = receiver_of(ground, gate=self._gate, rejects=self._rejects, wake=wake)
         self._journal_fault = ""
         self._tree, self._tree_due = units.Units(), 0.0
-        self._desk = desk_of(ground, parts=self.parts, tree=self._tree, receiver=self._receiver)
+        self._office: Office | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until ``stop``; then finish what was begun."""
         http = self._ground.tree.http
-        inner = Later(lambda: _inner(self._desk))
+        office = Later(self._open_office)
         door = HttpDoor(
             accept=self._receiver.accept,
             oversized=self._receiver.oversized,
-            inner=inner,
+            inner=office,
             clock=self._ground.clock,
             meters=self._ground.meters,
             max_body=http.max_body,
@@ -230,19 +144,27 @@ class Door:
         )
         async with crewed() as crew:
             _ = crew.start(self._minding())
-            _ = crew.start(self._sampling())
-            _ = crew.start(self._desk.labour.runner.run())
             if self._index == 0:
-                _ = crew.start(self._desk.shadows.run())
-                _ = crew.start(self._desk.alarms.run())
                 await self._open_other_doors(crew)
             serving = crew.start(server.serve())
-            await inner.begin()
+            # What comes first is taken in before the interpreter is shared with loading.
+            await self._ground.clock.sleep(_HEADSTART)
+            await office.begin()
+            assert self._office is not None
+            for one in self._office.rounds(self._index == 0):
+                _ = crew.start(one)
             await stop.wait()
-            self._desk.watch.close()
+            self._office.close()
             server.stop()  # type: ignore[no-untyped-call]  # granian leaves it untyped
             await asyncio.wait([serving], timeout=_DRAIN)
         await self._flush_rejects()
+
+    def _open_office(self) -> App:
+        # By name: it costs as much to load as everything else, and a door takes things in meanwhile.
+        self._office = made = importlib.import_module("gateway.office").open_office(
+            self._ground, parts=self.parts, tree=self._tree, receiver=self._receiver
+        )
+        return cast(App, made.app)
 
     async def _open_other_doors(self, crew: Crew) -> None:
         for opened in self._ground.accounts.all():
@@ -299,12 +221,6 @@ class Door:
         if now >= self._tree_due:
             await self._tree.load(self._ground.records)
             self._tree_due = now + _TREE
-
-    async def _sampling(self) -> None:
-        """What the console draws: every process's figures, every few seconds."""
-        while True:
-            await self._ground.clock.sleep(EVERY)
-            self._desk.figures.take()
 
     async def _measure(self) -> None:
         ground = self._ground

@@ -20,6 +20,15 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     metrics: str
 
 
+class Part(msgspec.Struct, frozen=True, kw_only=True):
+    """One part of the house: whether it is well, and why not."""
+
+    name: str
+    ok: bool
+    reason: str = ""
+    facts: dict[str, Any] = {}
+
+
 class Board:
     """The folder the snapshots lie in."""
 

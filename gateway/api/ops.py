@@ -1,4 +1,4 @@
-"""Health and metrics: ``/health/live``, ``/health/ready``, ``/health`` and ``/metrics``."""
+"""Health and metrics: ``/health/ready``, ``/health`` and ``/metrics``. The door itself answers ``/health/live``."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,19 +6,15 @@ from typing import Any
 from litestar import Response, get
 from litestar.status_codes import HTTP_200_OK, HTTP_503_SERVICE_UNAVAILABLE
 
-from gateway import VERSION, snapshot
+from gateway import snapshot
 from gateway.clock import Clock
-from gateway.desk.resources import Part
+from gateway.snapshot import Part
 
 Parts = Callable[[], list[Part]]
 
 
 def handlers(*, parts: Parts, board: snapshot.Board, clock: Clock) -> list[Any]:
     """The routes. ``parts`` looks at every part and must be quick."""
-
-    @get("/health/live", sync_to_thread=False, include_in_schema=False)
-    def live() -> dict[str, str]:
-        return {"status": "ok", "version": VERSION}
 
     @get("/health/ready", sync_to_thread=False, include_in_schema=False)
     def ready() -> Response[dict[str, Any]]:
@@ -33,7 +29,7 @@ def handlers(*, parts: Parts, board: snapshot.Board, clock: Clock) -> list[Any]:
         fresh = [one for one in board.all() if clock.now() - one.at < snapshot.STALE]
         return Response(snapshot.joined_metrics(fresh), media_type="text/plain; version=0.0.4; charset=utf-8")
 
-    return [live, ready, health, metrics]
+    return [ready, health, metrics]
 
 
 def _health(parts: list[Part], *, short: bool) -> Response[dict[str, Any]]:

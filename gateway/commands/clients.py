@@ -12,7 +12,8 @@ from gateway.commands.ground import on_ground, trace
 from gateway.commands.terminal import DONE, Config, Json, out, show
 from gateway.desk.clients import Clients, Made
 from gateway.errors import ConfigError
-from gateway.processes import Ground, desk_of
+from gateway.office import desk_of
+from gateway.processes import Ground
 
 clients_app = App(name="clients", help="Partners' programs that read the API. 接口调用方。")
 

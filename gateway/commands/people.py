@@ -10,7 +10,8 @@ from cyclopts import App, Parameter
 from gateway.commands.ground import on_ground, trace
 from gateway.commands.terminal import DONE, Config, Json, out, show, tree_of
 from gateway.desk.users import Role, User, Users
-from gateway.processes import Ground, desk_of
+from gateway.office import desk_of
+from gateway.processes import Ground
 
 users_app = App(name="users", help="People at the console. 控制台用户。")
 

@@ -13,9 +13,10 @@ from gateway.commands.terminal import DONE, FAULTS, Config, Json, err, out, show
 from gateway.desk import shadow as shadows
 from gateway.desk.mappings import Mappings, name_of
 from gateway.errors import ConfigError, MappingError
+from gateway.office import mappings_of, shadow_source
 from gateway.pipeline.ledger import Tally
 from gateway.pipeline.versions import SHIPPED, Standing, Version, named
-from gateway.processes import Ground, mappings_of, shadow_source
+from gateway.processes import Ground
 
 Which = Annotated[
     str, Parameter(help="A version, as feed/order@1.7 or feed/order/7; or a file, which is stored first.")

@@ -1,7 +1,6 @@
 """Everything that the partner API and the console act with, in one place."""
 
 from collections.abc import Callable
-from typing import Any
 
 import msgspec
 
@@ -18,21 +17,14 @@ from gateway.desk.premises import Premises
 from gateway.desk.shadow import Shadows
 from gateway.desk.users import Users
 from gateway.desk.watch import Watch
+from gateway.desk.witness import Witness
 from gateway.meters import Meters
 from gateway.pipeline.accounts import Accounts
 from gateway.pipeline.route import Router
 from gateway.pipeline.settle import Settler
 from gateway.shelf import Shelf
+from gateway.snapshot import Part
 from gateway.vault import Vault
-
-
-class Part(msgspec.Struct, frozen=True, kw_only=True):
-    """One part of the house: whether it is well, and why not."""
-
-    name: str
-    ok: bool
-    reason: str = ""
-    facts: dict[str, Any] = {}
 
 
 class Desk(msgspec.Struct, kw_only=True):
@@ -59,6 +51,7 @@ class Desk(msgspec.Struct, kw_only=True):
     alarms: Alarms
     checks: Checks
     premises: Premises
+    witness: Witness
     parts: Callable[[], list[Part]]
     below: Callable[[str], frozenset[str]]
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import structlog
 
+from gateway import VERSION
 from gateway.clock import Clock
 from gateway.connector import Reply, Request
 from gateway.doors.bridge import App, Bridge
@@ -19,6 +20,11 @@ FAULT = Reply(
     status=500,
     body=b'{"title":"a fault of the gateway, send it again","status":500}',
     content_type="application/problem+json",
+)
+LIVE_PATH = "/health/live"
+LIVE = Reply(
+    body=b'{"status":"ok","version":"%s"}' % VERSION.encode(),
+    content_type="application/json",
 )
 NOT_ALLOWED = Reply(
     status=405,
@@ -44,6 +50,10 @@ class HttpDoor:
     async def __rsgi__(self, scope: Any, protocol: Any) -> None:
         """Serve one request."""
         if scope.proto != "http" or not scope.path.startswith(_PREFIX):
+            # Whoever asks whether we live must not wait until everything else is loaded.
+            if scope.path == LIVE_PATH and scope.method == "GET":
+                protocol.response_bytes(LIVE.status, [("content-type", LIVE.content_type)], LIVE.body)
+                return
             await self._inner(scope, protocol)
             return
         reply = await self._answer(scope, protocol)

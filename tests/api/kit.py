@@ -13,15 +13,17 @@ from gateway import access, app, book, inner, settings, store
 from gateway.clock import new_id
 from gateway.connector import Request
 from gateway.desk.clients import Made
-from gateway.desk.resources import Desk, Part
+from gateway.desk.resources import Desk
 from gateway.model.lane import Lane
 from gateway.model.record import Record
+from gateway.office import desk_of
 from gateway.pipeline.project import Projector
 from gateway.pipeline.read import Reader
 from gateway.pipeline.receive import Gate, RejectLog
 from gateway.pipeline.route import Router
 from gateway.pipeline.world import PREFIXES, record_key
-from gateway.processes import Ground, desk_of, receiver_of
+from gateway.processes import Ground, receiver_of
+from gateway.snapshot import Part
 from gateway.vault import body
 from gateway.worker import rollout_of
 

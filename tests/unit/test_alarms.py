@@ -17,11 +17,11 @@ from gateway import access, settings
 from gateway.clock import SECOND, TurnedClock
 from gateway.desk.alarms import Alarms
 from gateway.desk.channels import Wanted, open_channels
-from gateway.desk.resources import Part
 from gateway.errors import ConfigError
 from gateway.model.secret import Secret
-from gateway.processes import desk_of
+from gateway.office import desk_of
 from gateway.settings import Duration
+from gateway.snapshot import Part
 from tests.api.kit import House, told
 from tests.e2e.house import SECRET, Receiver
 from tests.servers.mail import MailServer
