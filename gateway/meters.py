@@ -48,7 +48,7 @@ class Meters:
         self.events = Counter("gateway_events", "Events published", ["type"], registry=registry)
         self.tampered = Counter(
             "gateway_tampered_values",
-            "Sealed values that were altered or moved, by who met them: deliver, project",
+            "Sealed values that were altered or moved, by who met them: deliver, project, reseal, erase, read (a list), api, console, poll",
             ["stage"],
             registry=registry,
         )

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from gateway.action import Action, Actions
 from gateway.model.identity import Strength
 from gateway.model.lane import Lane
 
@@ -109,7 +110,7 @@ class DeliveryState(Enum):
     CANCELLED = "cancelled"
 
 
-SEALED_TABLES = ("records", "events", "superseded", "merges", "edges", "attempts", "rejects", "errands", "booked")
+SEALED_TABLES = ("records", "events", "superseded", "merges", "edges", "attempts", "rejects", "errands", "booked", "actions")
 
 OPEN = (DeliveryState.DUE, DeliveryState.LEASED, DeliveryState.WAITING)
 
@@ -320,7 +321,7 @@ class Batch(Kept, frozen=True, kw_only=True):
     ``moves`` re-points every record of a merged customer to its survivor, after ``rows`` are written; ``gone`` are edges (key, customer)
     that are deleted before ``edges`` are written. ``read`` are the records that ``rows`` replace, and others that the batch relies on, as
     (id, sequence, updated) when they were looked up: one that somebody else wrote since makes the batch Stale. ``claim`` and ``lease`` hand at most ``claim_most`` of the
-    new deliveries to the caller at birth, saving a claim.
+    new deliveries to the caller at birth, saving a claim. ``actions`` replace the versions before theirs; one that is not kept so makes it Stale.
     """
 
     before: Cursor | None = None
@@ -338,12 +339,13 @@ class Batch(Kept, frozen=True, kw_only=True):
     deliveries: Sequence[Delivery] = ()
     dead: Sequence[DeadLetter] = ()
     errands: Sequence[Errand] = ()
+    actions: Sequence[Action] = ()
     claim: str | None = None
     lease: int = 0
     claim_most: int = 0
 
 
-class Store(Protocol):
+class Store(Actions, Protocol):
     """See the module. Every verb raises StoreError when the database cannot be reached; nothing is half done then."""
 
     # ------------------------------------------------------------------ project
@@ -406,6 +408,10 @@ class Store(Protocol):
 
     async def acknowledge(self, endpoint: str, page: str, *, now: int) -> int:
         """What was served under ``page`` is done, each with an attempt. Returns how many; 0 the second time."""
+        ...
+
+    async def spoil(self, endpoint: str, page: str, deliveries: Sequence[str], *, cause: str) -> int:
+        """Of what was served under ``page`` these are dead, since they cannot be shown: acknowledging passes them over. Returns how many."""
         ...
 
     # ------------------------------------------------------------------ errands and pulls

@@ -72,11 +72,11 @@ RESOURCES = (
 
 def handlers(desk: Desk) -> list[ControllerRouterHandler]:
     """``/api/v1``, ``/oauth/token`` and ``/schema``."""
-    reading = Reading(desk.records, desk.vault)
+    reading = Reading(desk.records, desk.vault, desk.witness)
     people = People(desk.records, desk.vault, reading)
     given: dict[str, Any] = {
         "desk": desk, "clients": desk.clients, "limits": desk.limits, "reading": reading, "people": people, "labour": desk.labour,
-        "feed": Feed(desk.records, reading, desk.watch), "handing": Polling(desk.records, desk.vault, desk.clock, desk.watch),
+        "feed": Feed(desk.records, reading, desk.watch), "handing": Polling(desk.records, desk.vault, desk.clock, desk.watch, desk.witness),
     }  # fmt: skip
     dependencies = {name: _provide(value) for name, value in given.items()}
     api = Router(

@@ -54,6 +54,7 @@ CODES: Mapping[str, Code] = {
     "payload.malformed": _code(400, "What was sent cannot be read.", "`place` says where."),
     "payload.value": _code(400, "One value cannot be read.", "`place` says which."),
     "store.unavailable": _code(503, "The gateway's store cannot be reached for the moment.", "Send it again as `retry-after` says."),
+    "vault.tampered": _code(409, "A sealed value of what you asked for was altered since it was written, so that it cannot be read. In lists such a thing is shown without anything sealed.", "The operators have been told; ask again once the source has sent it anew."),
     "gateway.fault": _code(500, "A fault of the gateway.", "Tell the operator the `request` id; the log has it."),
 }  # fmt: skip
 """By code. A test finds every code in the source here, and nothing here that is not in the source."""

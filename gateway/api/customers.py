@@ -141,7 +141,7 @@ async def lookup(
     known = _known(data)
     await _need_asking(desk, viewer, known[0])
     rows = await people.find(viewer, *known)
-    return answers.page([reading.shown(row, viewer) for row in rows], None)
+    return answers.page([await reading.listed(row, viewer) for row in rows], None)
 
 
 async def _need_asking(desk: Desk, viewer: Viewer, namespace: str) -> None:

@@ -1,13 +1,16 @@
 """Refusals of the partner API: problem details (RFC 9457), each with a stable ``code``, what to do, and the request's id."""
 
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
 import structlog
 from litestar import Request, Response
+from litestar.background_tasks import BackgroundTask
 from litestar.exceptions import HTTPException, ValidationException
 
-from gateway.errors import ConfigError, GatewayError, PayloadError, Stale, Verdict
+from gateway.desk.witness import Witness
+from gateway.errors import ConfigError, GatewayError, PayloadError, Stale, Tampered, Verdict
 
 _log = structlog.get_logger()
 
@@ -80,6 +83,20 @@ def of_ours(request: Request[Any, Any, Any], error: GatewayError) -> Response[An
         return _answer(request, 503, error.code, "not now", {"retry-after": "5"}, remedy="send it again")
     _log.error("api.fault", code=error.code, detail=error.detail, request=_id(request))
     return _answer(request, 500, error.code, "a fault of the gateway; the log has it under this request's id", None)
+
+
+def of_altered(witness: Witness) -> Callable[[Request[Any, Any, Any], Tampered], Response[Any]]:
+    """What was asked for holds a sealed value that somebody altered: nobody can read it any more, and operators are told."""
+
+    def answer(request: Request[Any, Any, Any], error: Tampered) -> Response[Any]:
+        said = _answer(
+            request, 409, error.code, "a sealed value of it was altered since it was written: it cannot be read", None,
+            place=error.place, remedy="the gateway's operators have been told; what its source sends next can be read again",
+        )  # fmt: skip
+        said.background = BackgroundTask(witness.altered, error, stage="api", request=_id(request))
+        return said
+
+    return answer
 
 
 def of_a_bug(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:

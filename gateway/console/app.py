@@ -3,6 +3,7 @@
 from typing import Any
 
 from litestar import Request, Response, Router
+from litestar.background_tasks import BackgroundTask
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
 from litestar.response import Redirect
@@ -26,7 +27,7 @@ from gateway.console import (
     overview,
 )
 from gateway.desk.resources import Desk
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, Tampered
 
 PAGES = (
     overview.overview,
@@ -143,8 +144,21 @@ def _refused(desk: Desk) -> Any:
 
 def _failed(desk: Desk) -> Any:
     def answer(request: Request[Any, Any, Any], error: GatewayError) -> Response[Any]:
+        if isinstance(error, Tampered):
+            return _altered(desk, request, error)
         return frame.page(
             request, "sorry.html", now=desk.clock.now(), status=409, detail=error.detail, remedy=error.remedy, here=""
         )
 
     return answer
+
+
+def _altered(desk: Desk, request: Request[Any, Any, Any], error: Tampered) -> Response[Any]:
+    """What the page was to show cannot be read any more: operators are told, as when it was to be delivered."""
+    seat = frame.seat_of(request)
+    said = frame.page(
+        request, "sorry.html", now=desk.clock.now(), status=409, detail=seat.t("altered", place=error.place),
+        remedy=seat.t("altered_remedy"), here="",
+    )  # fmt: skip
+    said.background = BackgroundTask(desk.witness.altered, error, stage="console")
+    return said

@@ -28,7 +28,7 @@ _COLUMNS = {
 async def customers(request: Request[Any, Any, Any], desk: NamedDependency[Desk]) -> Response[Any]:
     """Customers, or those who carry what was asked for: a phone, an e-mail, an id."""
     seat = frame.seat_of(request)
-    reading = Reading(desk.records, desk.vault)
+    reading = Reading(desk.records, desk.vault, desk.witness)
     asked = seat.query.get("q", "").strip()
     if asked:
         items, after = await _search(seat, desk, reading, asked), None
@@ -60,14 +60,14 @@ async def _search(seat: frame.Seat, desk: Desk, reading: Reading, asked: str) ->
         rows = await people.find(viewer, likely or "phone", "", asked)
     except PayloadError:
         return []
-    return [reading.shown(row, viewer) for row in rows]
+    return [await reading.listed(row, viewer) for row in rows]
 
 
 @get("/customers/{name:str}")
 async def customer(request: Request[Any, Any, Any], desk: NamedDependency[Desk], name: FromPath[str]) -> Response[Any]:
     """One customer: who, in which systems, what happened, merges that can be undone."""
     seat = frame.seat_of(request)
-    reading = Reading(desk.records, desk.vault)
+    reading = Reading(desk.records, desk.vault, desk.witness)
     row = await reading.row(seat.viewer, "customer", name)
     if row is None:
         raise NotFoundException(seat.t("cu_none"))
@@ -97,7 +97,7 @@ async def customer(request: Request[Any, Any, Any], desk: NamedDependency[Desk],
 async def orders(request: Request[Any, Any, Any], desk: NamedDependency[Desk]) -> Response[Any]:
     """Orders, narrowed by account and axes."""
     seat = frame.seat_of(request)
-    reading = Reading(desk.records, desk.vault)
+    reading = Reading(desk.records, desk.vault, desk.witness)
     axes = ("lifecycle", "payment", "fulfilment", "aftersale")
     wanted = {axis: seat.query[axis] for axis in axes if seat.query.get(axis)}
     sought = Sought(account=seat.query.get("account") or None, fields=wanted)
@@ -114,7 +114,7 @@ async def orders(request: Request[Any, Any, Any], desk: NamedDependency[Desk]) -
 async def order(request: Request[Any, Any, Any], desk: NamedDependency[Desk], name: FromPath[str]) -> Response[Any]:
     """One order: money, lines, the four axes, and its history."""
     seat = frame.seat_of(request)
-    reading = Reading(desk.records, desk.vault)
+    reading = Reading(desk.records, desk.vault, desk.witness)
     row = await reading.row(seat.viewer, "order", name)
     if row is None:
         raise NotFoundException(seat.t("or_none"))

@@ -241,7 +241,7 @@ async def delivery(
         raise NotFoundException(seat.t("ep_no_delivery"))
     rows = await desk.records.span(store.Span(ids=[found.event]), limit=1)
     event = rows[0] if rows and seat.viewer.sees(rows[0].unit) else None
-    body = Reading(desk.records, desk.vault).event(event, seat.viewer) if event else None
+    body = Reading(desk.records, desk.vault, desk.witness).event(event, seat.viewer) if event else None
     return frame.page(
         request, "delivery.html", now=desk.clock.now(), here="endpoints", parts=await delivery_parts(seat, desk), one=found, event=event,
         body=msgspec.json.format(msgspec.json.encode(body), indent=2).decode() if body else "",

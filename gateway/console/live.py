@@ -18,7 +18,7 @@ from litestar.response import ServerSentEvent, ServerSentEventMessage
 from gateway import access
 from gateway.console import frame
 from gateway.desk.resources import Desk
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, Tampered
 
 EVERY = 2.0
 # A proxy that cuts idle connections must see something.
@@ -93,7 +93,9 @@ async def _changes(seat: frame.Seat, desk: Desk, lives: Lives, cookie: str) -> A
                 return
             seat = now_seated
             fresh = await parts(seat, desk)
-        except GatewayError:
+        except GatewayError as error:
+            if isinstance(error, Tampered):
+                await desk.witness.altered(error, stage="console")
             # The page stays as it is; the script says that it is behind.
             yield ServerSentEventMessage(event="behind", data="1")
             fresh = shown

@@ -75,7 +75,9 @@ class Feed:
                 page.number, lambda row: _meant(row, asked, viewer), seconds=wait, most=limit
             )
             if heard is not None:
-                return Page(items=self._shown(heard.rows, viewer), number=heard.number, more=len(heard.rows) == limit)
+                return Page(
+                    items=await self._shown(heard.rows, viewer), number=heard.number, more=len(heard.rows) == limit
+                )
             place = page.number
 
     async def _read(self, viewer: access.Viewer, asked: Asked, place: int, newest: int, limit: int) -> Page:
@@ -86,16 +88,16 @@ class Feed:
             rows = await self._store.span(span, after=place, limit=step)
             found += [row for row in rows if viewer.sees(row.unit)]
             if len(found) > limit:
-                return Page(items=self._shown(found[:limit], viewer), number=found[limit - 1].number, more=True)
+                return Page(items=await self._shown(found[:limit], viewer), number=found[limit - 1].number, more=True)
             if len(rows) < step:
                 # What was written since ``newest`` was asked for may be among them, or not.
                 end = max(newest, place, rows[-1].number if rows else 0)
-                return Page(items=self._shown(found, viewer), number=end, more=False)
+                return Page(items=await self._shown(found, viewer), number=end, more=False)
             place = rows[-1].number
-        return Page(items=self._shown(found, viewer), number=place, more=True)
+        return Page(items=await self._shown(found, viewer), number=place, more=True)
 
-    def _shown(self, rows: Sequence[EventRow], viewer: access.Viewer) -> list[dict[str, Any]]:
-        return [self._reading.event(row, viewer) for row in rows]
+    async def _shown(self, rows: Sequence[EventRow], viewer: access.Viewer) -> list[dict[str, Any]]:
+        return [await self._reading.told(row, viewer) for row in rows]
 
 
 def _meant(row: EventRow, asked: Asked, viewer: access.Viewer) -> bool:

@@ -14,6 +14,7 @@ from gateway.desk.jobs import Jobs, Runner
 from gateway.desk.reading import Reading
 from gateway.desk.replays import Replays
 from gateway.desk.watch import Watch
+from gateway.desk.witness import Witness
 from gateway.pipeline.accounts import Accounts
 from gateway.pipeline.bring import Bringer
 from gateway.pipeline.read import Reader
@@ -44,6 +45,7 @@ def labour(
     watch: Watch,
     receiver: Receiver,
     rollout: Rollout,
+    witness: Witness,
 ) -> Labour:
     """``documents`` is a shelf of its own: what an export holds is large, and nobody who signs in is to wait for it."""
     jobs = Jobs(documents, vault, clock)
@@ -53,7 +55,7 @@ def labour(
         await rollout.follow()
 
     bringer = Bringer(receiver=receiver, reader=reader, records=records, clock=clock, follow=follow)
-    reading = Reading(records, vault)
+    reading = Reading(records, vault, witness)
     bringing = Imports(jobs, accounts, bringer, clock)
     taking = Exports(jobs, clients, reading, Feed(records, reading, watch), clock)
     again = Replays(jobs, records, book, clock)

@@ -47,7 +47,7 @@ class Matching:
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
-        self._reading = Reading(desk.records, desk.vault)
+        self._reading = Reading(desk.records, desk.vault, desk.witness)
 
     async def pairs(self, viewer: access.Viewer, *, state: str = "open", limit: int = 50) -> list[Pair]:
         """Candidates of a state whose customers the viewer may both see."""

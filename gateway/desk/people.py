@@ -46,7 +46,7 @@ class People:
                 # One more than was asked for tells whether the page is the last.
                 if len(items) == limit:
                     return items, last
-                items.append(_moment(row, self._reading.event(row, viewer)))
+                items.append(_moment(row, await self._reading.told(row, viewer)))
                 last = row.number
             if len(rows) < _WALK:
                 return items, None

@@ -8,6 +8,8 @@ import msgspec
 
 from gateway import access, grant, store
 from gateway.clock import text
+from gateway.desk.witness import Witness
+from gateway.errors import Tampered
 from gateway.pipeline import change
 from gateway.pipeline.world import record_key
 from gateway.vault import Vault
@@ -19,6 +21,7 @@ _MOST = 4000
 _HOPS = 16
 _BREATH = 10
 _READERS = 2000
+_NOTHING = dict.fromkeys(access.LEAST, "drop")
 _decode = msgspec.json.Decoder(dict[str, Any])
 
 
@@ -40,11 +43,16 @@ class Cut(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Reading:
-    """Reads the store under a viewer's grants. What lies outside of the domain is as if it were not there."""
+    """Reads the store under a viewer's grants. What lies outside of the domain is as if it were not there.
 
-    def __init__(self, records: store.Store, vault: Vault) -> None:
+    One thing in which a sealed value was altered is Tampered. Among others it is shown as to who may see nothing sealed, so that it does not hide
+    the rest; operators are told.
+    """
+
+    def __init__(self, records: store.Store, vault: Vault, witness: Witness) -> None:
         self._store = records
         self._vault = vault
+        self._witness = witness
         self._readers: dict[tuple[str, ...], grant.Reader] = {}
 
     async def one(self, viewer: access.Viewer, kind: str, name: str) -> dict[str, Any] | None:
@@ -79,7 +87,7 @@ class Reading:
         if sought.account is not None and isinstance(number, str):
             row = await self.by_number(viewer, kind, sought.account, number)
             meant = row is not None and self._meant(row, sought) and sought.customer in (None, row.customer)
-            return Cut(items=[self.shown(row, viewer)] if row and meant else [], next=None)
+            return Cut(items=[await self.listed(row, viewer)] if row and meant else [], next=None)
         items: list[dict[str, Any]] = []
         walked, step = 0, min(limit + 1, _WALK)
         while walked < _MOST:
@@ -90,7 +98,7 @@ class Reading:
                     # One more than was asked for tells whether the page is the last.
                     if len(items) == limit:
                         return Cut(items=items, next=items[-1]["id"])
-                    items.append(self.shown(row, viewer))
+                    items.append(await self.listed(row, viewer))
                     if len(items) % _BREATH == 0:
                         # Opening a page takes milliseconds, and somebody may be pushing at this door.
                         await asyncio.sleep(0)
@@ -119,6 +127,22 @@ class Reading:
         shown = grant.show(body, self.reader(viewer), self._vault, row.id)
         shown.update(id=row.id, sequence=row.sequence, seen_at=text(row.updated))
         return shown
+
+    async def listed(self, row: store.Row, viewer: access.Viewer) -> dict[str, Any]:
+        """A record as one of many."""
+        try:
+            return self.shown(row, viewer)
+        except Tampered as error:
+            await self._witness.altered(error, stage="read", where=row.id)
+            return self.shown(row, _closed(viewer))
+
+    async def told(self, row: store.EventRow, viewer: access.Viewer) -> dict[str, Any]:
+        """An event as one of many."""
+        try:
+            return self.event(row, viewer)
+        except Tampered as error:
+            await self._witness.altered(error, stage="read", where=row.id, subject=row.subject)
+            return self.event(row, _closed(viewer))
 
     def reader(self, viewer: access.Viewer) -> grant.Reader:
         """The viewer's grant made ready; the same for the same actor and grants."""
@@ -153,3 +177,8 @@ class Reading:
     def event(self, row: store.EventRow, viewer: access.Viewer) -> dict[str, Any]:
         """An event as this viewer may see it, as a webhook would carry it."""
         return grant.show(_decode.decode(row.body), self.reader(viewer), self._vault)
+
+
+def _closed(viewer: access.Viewer) -> access.Viewer:
+    """The same person, who may see nothing that is sealed."""
+    return msgspec.structs.replace(viewer, grants=_NOTHING)

@@ -50,7 +50,7 @@ async def aim(desk: Desk, viewer: access.Viewer, name: str) -> Aim | None:
     """What an id of ours names; None for what is none, is not there, or is not the viewer's."""
     prefix = name.partition("_")[0]
     if prefix in _KINDS:
-        row = await Reading(desk.records, desk.vault).row(viewer, _KINDS[prefix], name)
+        row = await Reading(desk.records, desk.vault, desk.witness).row(viewer, _KINDS[prefix], name)
         return Aim(kind=row.kind, focus=row.id, row=row) if row else None
     if prefix == "ent":
         return Aim(kind="entry", focus=name, entry=name)
@@ -114,7 +114,7 @@ async def _by_identity(desk: Desk, viewer: access.Viewer, asked: str, accounts: 
             continue
         keys += [desk.vault.blind("identity", name, scope, value) for scope in (scopes if space.scope else ("",))]
     edges = (await desk.records.look(store.Wants(keys=keys))).edges
-    reading = Reading(desk.records, desk.vault)
+    reading = Reading(desk.records, desk.vault, desk.witness)
     rows: dict[str, store.Row] = {}
     for edge in (one for held in edges.values() for one in held if one.live):
         row = await reading.row(viewer, "customer", edge.customer)

@@ -9,8 +9,6 @@ from gateway.desk.checks import Line, Told
 from gateway.desk.resources import Desk
 from gateway.desk.users import Role, User
 from gateway.errors import ConfigError
-from gateway.pipeline.alarm import Alarm
-from gateway.pipeline.operators import Operators
 from gateway.pipeline.reseal import Resealer
 from gateway.vaults.ring import Listed
 
@@ -34,7 +32,7 @@ async def rotate(desk: Desk) -> str:
 
 async def needs(desk: Desk) -> Told:
     """How many sealed values need a key that is not current, by key. Walks everything; changes nothing."""
-    alarm = Alarm(Operators(records=desk.records, router=await desk.router(), clock=desk.clock), desk.meters)
+    alarm = await desk.witness.alarm()
     found = await Resealer(log=desk.log, records=desk.records, vault=desk.vault, alarm=alarm).count()
     lines = [Line(state="fault", part="altered", detail=str(found.altered))] if found.altered else []
     return Told(lines=tuple(lines), figures=dict(found.older))

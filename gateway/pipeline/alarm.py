@@ -18,7 +18,7 @@ class Alarm:
         self._meters = meters
 
     async def altered(self, error: Tampered, *, stage: str, where: str, **facts: str) -> None:
-        """Tell of it, however often it is met only once. ``stage`` is who met it (deliver, project, reseal, erase), ``where`` the id of what it stood
+        """Tell of it, however often it is met only once. ``stage`` is who met it (deliver, project, reseal, erase, read, api, console, poll), ``where`` the id of what it stood
         in, ``facts`` further ids. A field is named by its record and its path. Never raises a GatewayError."""
         record, _, field = error.place.partition("/")
         told = {

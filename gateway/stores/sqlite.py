@@ -138,6 +138,11 @@ class SqliteStore(SqliteDesk):
         """See ``Store.acknowledge``."""
         return await self._writer.run(partial(sqlite_poll.acknowledge, endpoint=endpoint, page=page, now=now))
 
+    async def spoil(self, endpoint: str, page: str, deliveries: Sequence[str], *, cause: str) -> int:
+        """See ``Store.spoil``."""
+        job = partial(sqlite_poll.spoil, endpoint=endpoint, page=page, deliveries=deliveries, cause=cause)
+        return await self._writer.run(job)
+
     # ------------------------------------------------------------------ errands and pulls
     async def errands(self, *, now: int, lease: int, limit: int) -> Sequence[Errand]:
         """See ``Store.errands``."""

@@ -60,6 +60,15 @@ def acknowledge(connection: sqlite3.Connection, *, endpoint: str, page: str, now
     return len(done)
 
 
+def spoil(connection: sqlite3.Connection, *, endpoint: str, page: str, deliveries: Sequence[str], cause: str) -> int:
+    """See ``Store.spoil``."""
+    with transaction(connection):
+        gone = statements.spoil.run(connection, deliveries, name=endpoint, page=page, why=cause)
+        count_up(connection, Counter({f"deliveries.{DeliveryState.DEAD.value}": len(gone)}))
+        wake(connection, ((endpoint, subject) for (subject,) in gone))
+    return len(gone)
+
+
 def _line(connection: sqlite3.Connection, endpoint: str, most: int) -> list[_Place]:
     rows = statements.in_line.run(connection, name=endpoint, most=most)
     rows += statements.held_in_line.run(connection, name=endpoint)

@@ -283,6 +283,12 @@ acknowledge = Form(
     )
     .returning(_deliveries.c.id, _deliveries.c.event, _deliveries.c.subject)
 )  # fmt: skip
+spoil = Form(
+    sa.update(_deliveries)
+    .where(_among(_deliveries.c.id), _mine, _deliveries.c.claim == bindparam("page"), _deliveries.c.state.in_([word("due"), word("waiting")]))
+    .values(state=word("dead"), claim=sa.null(), cause=bindparam("why"))
+    .returning(_deliveries.c.subject)
+)  # fmt: skip
 
 # ---------------------------------------------------------------------- sending again
 by_id = Form(

@@ -41,6 +41,14 @@ WORDS: dict[str, tuple[str, str]] = {
         "还没有用户。请在服务器上运行：gateway users add 名字 --role admin",
         "There is no user yet. On the server, run: gateway users add NAME --role admin",
     ),
+    "altered": (
+        "该数据的密文在写入后被改动，已无法读取（{place}）",
+        "A sealed value of this was altered since it was written and cannot be read any more ({place})",
+    ),
+    "altered_remedy": (
+        "已触发告警事件；请核对审计与密钥日志，并让来源系统重新推送该记录",
+        "An alarm event was raised; look at the audit trail and who can write to the database, and have the source send the record anew",
+    ),
     "second": ("动态口令", "One-time code"),
     "second_hint": ("输入验证器上的六位数字", "The six digits your authenticator shows"),
     "second_wrong": ("口令不对或已用过，请等下一个", "The code is wrong or was used; wait for the next one"),

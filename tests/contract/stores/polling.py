@@ -49,6 +49,22 @@ class Polling(StoreTests):
 
         self.run(place, scenario)
 
+    def test_what_cannot_be_shown_is_dead_and_the_line_goes_on(self, place: Path) -> None:
+        """Only under the page it was served on; what waited behind it is free, and the rest of the page is acknowledged as before."""
+
+        async def scenario(store: Store, clock: TurnedClock) -> None:
+            await store.apply(batch_of(polled(1), polled(2), polled(3, "t")))
+            page = await serve(store)
+            assert await store.spoil("erp", "pge_9.9", ["dlv_1"], cause="x") == 0
+            assert await store.spoil("crm", page.page, ["dlv_1"], cause="x") == 0
+            assert await store.spoil("erp", page.page, ["dlv_1"], cause="vault.tampered: x") == 1
+            assert (await states(store))["dlv_1"] == "dead"
+            assert (await store.counts())["deliveries.dead"] == 1
+            assert await store.acknowledge("erp", page.page, now=NOW) == 2
+            assert await states(store) == {"dlv_1": "dead", "dlv_2": "done", "dlv_3": "done"}
+
+        self.run(place, scenario)
+
     def test_page_that_was_not_acknowledged_comes_again_and_what_is_new_after_it(self, place: Path) -> None:
         """The same page for whoever asks again, so that either acknowledgment counts; also after the store was opened anew."""
 
