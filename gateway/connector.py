@@ -1,7 +1,7 @@
 """What a partner integration promises.
 
 A connector is a folder under ``connectors/`` with a **card** (who it is, what it can do, its options), pure protocol functions, and up
-to seven verbs:
+to eight verbs:
 
 ``receive``  bytes from a door → Challenge | Accepted | Refused. Pure and fast: runs before the partner gets its answer.
 ``bring``    the same bytes from somebody whom the gateway knows itself → one line for each row. Pure.
@@ -9,6 +9,7 @@ to seven verbs:
 ``pull``     one page of a reconciliation window.
 ``fetch``    re-read one object that a push only pointed at.
 ``probe``    reach the partner with the account's credentials: what ``gateway doctor`` asks.
+``act``      do one thing at the partner that somebody asked for: tag, message, stock.
 ``decode``   an entry's bytes → plain data for the mapping. Pure.
 
 What the data *means* stands in ``mappings/``. A connector imports only ``gateway.connector``, ``gateway.model``,
@@ -25,11 +26,12 @@ from msgspec import Meta
 from gateway.clock import Clock
 from gateway.model.lane import Lane
 from gateway.model.secret import Secret
+from gateway.model.values import Sensitivity
 
 __all__ = [
-    "Accepted", "Account", "Answer", "Call", "Can", "Card", "Challenge", "Connector", "Decoded", "Fetch", "Inbound", "Lane", "Limit", "Line",
-    "Meta", "Options", "Outcome", "Page", "Reason", "Refused", "Rehearsal", "Reply", "Request", "Response", "Secret", "Text", "Token",
-    "Tools", "Topic", "Window",
+    "Accepted", "Account", "Action", "Answer", "Call", "Can", "Card", "Challenge", "Command", "Connector", "Decoded", "Fetch", "Inbound", "Lane",
+    "Limit", "Line", "Meta", "Options", "Outcome", "Page", "Parameters", "Reason", "Refused", "Rehearsal", "Reply", "Request", "Response",
+    "Result", "Secret", "Text", "Token", "Tools", "Topic", "Whom", "Window",
 ]  # fmt: skip
 
 
@@ -42,6 +44,7 @@ class Can(Enum):
     FETCH = "fetch"
     PROBE = "probe"
     IMPORT = "import"
+    ACT = "act"
 
 
 class Text(msgspec.Struct, frozen=True):
@@ -69,6 +72,38 @@ class Limit(msgspec.Struct, frozen=True, kw_only=True):
     title: Text
     calls: int
     seconds: float
+
+
+class Parameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What an action is asked with. An action's own subclass this; each field carries one sentence (``Meta``) and its sensitivity.
+
+    What two fields together must be is for ``__post_init__``: a ValueError there says it, and quotes no value.
+    """
+
+
+class Whom(msgspec.Struct, frozen=True, kw_only=True):
+    """The parameter that names a customer the partner's way: by an identity of ``namespace`` in the account's ``scope``."""
+
+    parameter: str
+    namespace: str
+    scope: Callable[[Any], str]
+
+
+class Action(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that the partner can be asked to do.
+
+    ``about`` is the parameter that names what it is done to: those about one thing of an account are done in the order in which they were asked for.
+    ``harmless`` says that doing it twice comes to what doing it once does; any other is never repeated unless a person decides so.
+    ``answers`` are the members of the result that are kept, by how sensitive they are: text, numbers, or lists of text.
+    """
+
+    name: str
+    title: Text
+    parameters: type[Parameters]
+    about: str
+    harmless: bool
+    whom: Whom | None = None
+    answers: Mapping[str, Sensitivity] = {}
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -212,6 +247,22 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
     until: int
 
 
+class Command(msgspec.Struct, frozen=True, kw_only=True):
+    """One action to do now. ``id`` is the same at every try; ``parameters`` are an instance of what the card declares."""
+
+    id: str
+    action: str
+    parameters: Any
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    """The partner did it. ``data`` is what it said of it; ``fetch`` is what should be re-read because of it, since most partners do not tell us of
+    what we did ourselves."""
+
+    data: Mapping[str, Any] = {}
+    fetch: tuple[Fetch, ...] = ()
+
+
 class Page(msgspec.Struct, frozen=True, kw_only=True):
     """One page of a pull. ``cursor`` None means the window is done."""
 
@@ -242,7 +293,8 @@ class Token(msgspec.Struct, frozen=True, kw_only=True):
 class Call(Protocol):
     """One request to the partner's API: paced by the account's limit, guarded by its breaker, with a deadline.
 
-    Raises PartnerDown (network, 5xx, breaker open) and PartnerQuota (HTTP 429). Any other status is returned.
+    Raises PartnerDown (network, 5xx, breaker open), ``unsure`` where the request may have been carried out, and PartnerQuota (HTTP 429). Any
+    other status is returned.
     """
 
     async def __call__(
@@ -308,6 +360,10 @@ class Connector(Protocol):
         """What the partner now says of ``key``; empty when it is gone."""
         ...
 
+    async def act(self, command: Command) -> Result:
+        """Do it once. PartnerDown that is not ``unsure`` and PartnerQuota promise that nothing was done; every other PartnerError is the partner's no."""
+        ...
+
 
 class Rehearsal(msgspec.Struct, frozen=True, kw_only=True):
     """What a platform asks with GET when its console is given an address, and the exact body that it wants to hear."""
@@ -339,6 +395,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     pulls: Mapping[str, tuple[float, float, float]] = {}
     calls: Mapping[str, Callable[..., Any]] = {}
     stems: Callable[[Any], Sequence[str]] = _no_stems
+    actions: tuple[Action, ...] = ()
     rehearse: Callable[[Account, int], Rehearsal] | None = None
 
     def topic(self, name: str) -> Topic:
@@ -347,3 +404,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
             if topic.name == name:
                 return topic
         raise KeyError(name)
+
+    def action(self, name: str) -> Action | None:
+        """None when the connector does not offer it."""
+        return next((one for one in self.actions if one.name == name), None)

@@ -168,7 +168,13 @@ class PartnerQuota(PartnerError):
 
 
 class PartnerDown(PartnerError):
-    """Network failure, 5xx, or the platform says it is busy."""
+    """Network failure, 5xx, or the platform says it is busy. ``unsure``: what was asked for may have been done all the same."""
 
     code = "partner.down"
     verdict = Verdict.LATER
+
+    def __init__(
+        self, detail: str, *, place: str = "", remedy: str = "", wait: float = 0.0, unsure: bool = False
+    ) -> None:
+        super().__init__(detail, place=place, remedy=remedy, wait=wait)
+        self.unsure = unsure

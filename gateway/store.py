@@ -110,7 +110,18 @@ class DeliveryState(Enum):
     CANCELLED = "cancelled"
 
 
-SEALED_TABLES = ("records", "events", "superseded", "merges", "edges", "attempts", "rejects", "errands", "booked", "actions")
+SEALED_TABLES = (
+    "records",
+    "events",
+    "superseded",
+    "merges",
+    "edges",
+    "attempts",
+    "rejects",
+    "errands",
+    "booked",
+    "actions",
+)
 
 OPEN = (DeliveryState.DUE, DeliveryState.LEASED, DeliveryState.WAITING)
 
@@ -188,6 +199,13 @@ class Health(Kept, frozen=True, kw_only=True):
     last_ok: int | None = None
     last_failure: int | None = None
     cause: str | None = None
+
+
+class Waiting(Kept, frozen=True, kw_only=True):
+    """What stands in line for an endpoint: how many open deliveries, and when the first of them was made; None without any."""
+
+    count: int = 0
+    oldest: int | None = None
 
 
 class Reach(Kept, frozen=True, kw_only=True):
@@ -407,7 +425,12 @@ class Store(Actions, Protocol):
         ...
 
     async def acknowledge(self, endpoint: str, page: str, *, now: int) -> int:
-        """What was served under ``page`` is done, each with an attempt. Returns how many; 0 the second time."""
+        """What was served under ``page`` is done, each with an attempt, and the endpoint's health says that this went well. Returns how many;
+        0 the second time."""
+        ...
+
+    async def waiting(self, endpoint: str) -> Waiting:
+        """What waits for somebody who polls."""
         ...
 
     async def spoil(self, endpoint: str, page: str, deliveries: Sequence[str], *, cause: str) -> int:
@@ -578,12 +601,13 @@ class Store(Actions, Protocol):
         ...
 
     async def counts(self) -> dict[str, Any]:
-        """Figures for health and metrics: ``deliveries.<state>``, ``dead_letters``, ``rejects``, ``errands``, ``candidates``, ``oldest_due``
+        """Figures for health and metrics: ``deliveries.<state>``, ``dead_letters``, ``rejects``, ``errands``, ``candidates``, ``actions`` that are not
+        at their end and ``actions_unknown`` of them, ``oldest_due``
         (instant or None), ``records.<kind>``."""
         ...
 
     async def purge(self, *, before: int) -> int:
-        """Forget seen keys, events with only final deliveries, attempts, superseded versions and rejects older than ``before``.
+        """Forget seen keys, events with only final deliveries, attempts, superseded versions, rejects and actions at their end older than ``before``.
 
         In small steps, each a transaction; returns how many rows went, deliveries of forgotten events included."""
         ...

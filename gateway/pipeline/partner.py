@@ -17,6 +17,8 @@ _log = structlog.get_logger()
 _MOST = 32 * 1024 * 1024
 _SKEW = 120 * SECOND
 _PATIENCE = 5.0
+# Nothing of the request had left when these were met.
+_UNSENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.InvalidURL, httpx.UnsupportedProtocol)
 
 
 class Caller:
@@ -90,13 +92,14 @@ class Caller:
             async with asyncio.timeout(timeout), self._client().stream(method, url, timeout=timeout, **parts) as answer:
                 body = await _bounded(answer)
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
-            raise PartnerDown(f"{type(error).__name__} calling the partner", place=place) from error
+            unsure = not isinstance(error, _UNSENT)
+            raise PartnerDown(f"{type(error).__name__} calling the partner", place=place, unsure=unsure) from error
         if answer.status_code == 429:
             raise PartnerQuota(
                 "the partner answered 429", place=place, wait=_seconds(answer.headers.get("retry-after"))
             )
         if answer.status_code >= 500:
-            raise PartnerDown(f"the partner answered {answer.status_code}", place=place)
+            raise PartnerDown(f"the partner answered {answer.status_code}", place=place, unsure=True)
         return Response(status=answer.status_code, headers=dict(answer.headers), body=body)
 
 
@@ -110,7 +113,7 @@ async def _bounded(answer: httpx.Response) -> bytes:
     async for chunk in answer.aiter_bytes():
         size += len(chunk)
         if size > _MOST:
-            raise PartnerDown("the partner's answer is larger than 32 MiB")
+            raise PartnerDown("the partner's answer is larger than 32 MiB", unsure=True)
         chunks.append(chunk)
     return b"".join(chunks)
 

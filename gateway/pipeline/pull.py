@@ -12,10 +12,10 @@ from gateway.errors import GatewayError, PartnerDenied, PartnerError, StoreError
 from gateway.meters import Meters
 from gateway.pipeline.accounts import Accounts, Opened
 from gateway.pipeline.project import errand
+from gateway.pipeline.retry import pause
 from gateway.vault import Vault
 
 _log = structlog.get_logger()
-_WAITS = (5.0, 30.0, 120.0, 600.0, 1_800.0, 7_200.0)
 _LAG = 60.0
 
 Write = Callable[[Opened, Sequence[Inbound]], Awaitable[object]]
@@ -129,7 +129,7 @@ class Errands:
     def _later(self, job: store.Errand, error: GatewayError) -> store.Errand | None:
         """An errand is never dropped for what the partner or we can mend: it waits, and stays visible with its cause. None: a person must look."""
         tries = job.tries + 1
-        wait = max(error.wait, _WAITS[min(tries, len(_WAITS)) - 1])
+        wait = pause(tries, error.wait)
         if error.verdict is Verdict.NEVER and not isinstance(error, PartnerDenied) and isinstance(error, PartnerError):
             return None
         return store.Errand(
@@ -194,7 +194,7 @@ class Pulls:
                 _log.warning(
                     "pull.failed", account=opened.account.name, topic=topic, code=error.code, detail=error.detail
                 )
-                await self._clock.sleep(max(error.wait, _WAITS[min(failures, len(_WAITS)) - 1]))
+                await self._clock.sleep(pause(failures, error.wait))
                 continue
             await self._clock.sleep(every)
 

@@ -136,6 +136,7 @@ class _Anew:
         ways: dict[str, Way] = {
             "records": self.record, "events": self.event, "superseded": self.record, "merges": self.merge, "edges": self.edge,
             "attempts": self.payload, "rejects": self.payload, "errands": self.errand, "booked": self.booked,
+            "actions": self.event,
         }  # fmt: skip
         return ways[table]
 

@@ -8,6 +8,8 @@ from gateway.clock import SECOND, instant
 
 # Standard Webhooks' suggestion; each wait in seconds, the first before the first attempt.
 SCHEDULE = (0.0, 5.0, 300.0, 1_800.0, 7_200.0, 18_000.0, 36_000.0, 50_400.0, 72_000.0, 86_400.0)
+# Between tries at a partner, in seconds: of what a push led to, and of what it is asked to do.
+_PAUSES = (5.0, 30.0, 120.0, 600.0, 1_800.0, 7_200.0)
 _SLOW_DOWN = 60.0
 _LONGEST = 7 * 86_400.0
 
@@ -21,6 +23,11 @@ def next_attempt(schedule: Sequence[float], tries: int, *, wait: float, now: int
         return None
     planned = schedule[tries] * (0.8 + 0.4 * dice)
     return now + int(max(planned, min(wait, _LONGEST)) * SECOND)
+
+
+def pause(tries: int, wait: float) -> float:
+    """Seconds to leave a partner alone after ``tries`` tries of one thing have failed; ``wait`` is what it asked for, and can only extend."""
+    return max(wait, _PAUSES[min(max(tries, 1), len(_PAUSES)) - 1])
 
 
 def asked_to_wait(status: int | None, retry_after: str | None, *, now: int) -> float:

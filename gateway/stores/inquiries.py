@@ -187,6 +187,10 @@ counts = {
     "candidates": _count(tables.candidates, tables.candidates.c.state == word("open")),
     "rejects": _count(tables.rejects),
     "errands": _count(tables.errands),
+    "actions": _count(tables.actions, tables.unsettled(tables.actions)),
+    "actions_unknown": _count(
+        tables.actions, tables.unsettled(tables.actions), tables.actions.c.state == word("unknown")
+    ),
 }
 
 
@@ -199,7 +203,13 @@ def _aged(column: sa.Column[Any]) -> tuple[Form, Form]:
 
 aged = [
     _aged(column)
-    for column in (tables.seen.c.at, tables.attempts.c.at, tables.superseded.c.received, tables.rejects.c.at)
+    for column in (
+        tables.seen.c.at,
+        tables.attempts.c.at,
+        tables.superseded.c.received,
+        tables.rejects.c.at,
+        tables.actions.c.ended,
+    )
 ]
 old_events = Form(
     sa.select(_events.c.at, _events.c.number, _events.c.id)

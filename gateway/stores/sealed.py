@@ -87,4 +87,5 @@ walks = {
     "rejects": Walk(tables.rejects.c.body, tables.rejects.c.id),
     "errands": Walk(tables.errands.c.key, tables.errands.c.account, tables.errands.c.topic, tables.errands.c.hash),
     "booked": Walk(tables.booked.c.secrets, tables.booked.c.name),
+    "actions": Walk(tables.actions.c.body, tables.actions.c.id),
 }  # fmt: skip

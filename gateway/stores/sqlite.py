@@ -26,6 +26,7 @@ from gateway.store import (
     PullState,
     Result,
     Served,
+    Waiting,
     Wants,
 )
 from gateway.stores import (
@@ -41,6 +42,7 @@ from gateway.stores import (
     sqlite_replay,
     statements,
 )
+from gateway.stores.sqlite_actions import SqliteActions
 from gateway.stores.sqlite_connection import Line, transaction
 from gateway.stores.sqlite_desk import SqliteDesk
 
@@ -76,7 +78,7 @@ def _revision(connection: sqlite3.Connection) -> str | None:
     return found[0] if found else None
 
 
-class SqliteStore(SqliteDesk):
+class SqliteStore(SqliteDesk, SqliteActions):
     """See ``gateway.store.Store``."""
 
     def __init__(self, *, writer: Line, reader: Line, desk: Line, clock: Clock) -> None:
@@ -137,6 +139,10 @@ class SqliteStore(SqliteDesk):
     async def acknowledge(self, endpoint: str, page: str, *, now: int) -> int:
         """See ``Store.acknowledge``."""
         return await self._writer.run(partial(sqlite_poll.acknowledge, endpoint=endpoint, page=page, now=now))
+
+    async def waiting(self, endpoint: str) -> Waiting:
+        """See ``Store.waiting``."""
+        return await self._desk.run(partial(sqlite_poll.waiting, endpoint=endpoint))
 
     async def spoil(self, endpoint: str, page: str, deliveries: Sequence[str], *, cause: str) -> int:
         """See ``Store.spoil``."""

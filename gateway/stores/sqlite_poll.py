@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from itertools import takewhile
 
 from gateway.clock import derived_id
-from gateway.store import Attempt, Claimed, Delivery, DeliveryState, Served
+from gateway.store import Attempt, Claimed, Delivery, DeliveryState, Served, Waiting
 from gateway.stores import shapes, statements
 from gateway.stores.sqlite_connection import transaction
 from gateway.stores.sqlite_deliver import wake
@@ -57,7 +57,16 @@ def acknowledge(connection: sqlite3.Connection, *, endpoint: str, page: str, now
         statements.put_attempts.run(connection, shapes.attempt.pack_all(attempts))
         count_up(connection, Counter({f"deliveries.{DeliveryState.DONE.value}": len(done)}))
         wake(connection, ((endpoint, subject) for *_, subject in done))
+        if done:
+            statements.fetched.run(connection, name=endpoint, now=now)
     return len(done)
+
+
+def waiting(connection: sqlite3.Connection, *, endpoint: str) -> Waiting:
+    """See ``Store.waiting``."""
+    count: int = statements.in_line_count.run(connection, name=endpoint)[0][0]
+    first = statements.in_line.run(connection, name=endpoint, most=1)
+    return Waiting(count=count, oldest=shapes.delivery.unpack(first[0][1:]).created if first else None)
 
 
 def spoil(connection: sqlite3.Connection, *, endpoint: str, page: str, deliveries: Sequence[str], cause: str) -> int:

@@ -10,7 +10,7 @@ import msgspec
 from gateway.errors import Stale, StoreError
 from gateway.model.identity import Strength
 from gateway.store import Batch, Cursor, Delivery, DeliveryState, Edge, Found, Merge, Wants
-from gateway.stores import shapes, statements
+from gateway.stores import shapes, sqlite_actions, statements
 from gateway.stores.sqlite_connection import snapshot, transaction
 
 _OPEN = (DeliveryState.DUE, DeliveryState.LEASED, DeliveryState.WAITING)
@@ -71,6 +71,7 @@ def _apply(connection: sqlite3.Connection, batch: Batch, now: int) -> set[str]:
     statements.put_deliveries.run(connection, shapes.delivery.pack_all(placed))
     statements.put_dead_letters.run(connection, shapes.dead_letter.pack_all(batch.dead))
     statements.ask.run(connection, shapes.errand.pack_all(batch.errands))
+    sqlite_actions.save(connection, batch.actions)
     tally.update(f"deliveries.{one.state.value}" for one in placed if one.state not in _OPEN)
     count_up(connection, tally)
     return {one.id for one in placed if one.state is DeliveryState.LEASED}

@@ -261,6 +261,7 @@ enable = Form(sa.delete(tables.endpoints).where(tables.endpoints.c.endpoint == b
 # ---------------------------------------------------------------------- being polled
 _line_of = sa.select(_deliveries.c.number, *_columns(shapes.delivery)).where(_mine)
 in_line = Form(_line_of.where(tables.queued(_deliveries)).order_by(_deliveries.c.number).limit(bindparam("most")))
+in_line_count = Form(sa.select(sa.func.count()).select_from(_deliveries).where(tables.queued(_deliveries), _mine))
 # Few are leased at a time, and of one that is polled only until they are handed back.
 held_in_line = Form(_line_of.where(tables.undone(_deliveries), _deliveries.c.state == word("leased")))
 mark = Form(
@@ -283,6 +284,10 @@ acknowledge = Form(
     )
     .returning(_deliveries.c.id, _deliveries.c.event, _deliveries.c.subject)
 )  # fmt: skip
+_fetched = insert(tables.health).values(
+    endpoint=bindparam("name"), warned=sa.literal_column("0"), sequence=sa.literal_column("0"), last_ok=bindparam("now")
+)
+fetched = Form(_fetched.on_conflict_do_update(index_elements=["endpoint"], set_={"last_ok": _fetched.excluded.last_ok}))
 spoil = Form(
     sa.update(_deliveries)
     .where(_among(_deliveries.c.id), _mine, _deliveries.c.claim == bindparam("page"), _deliveries.c.state.in_([word("due"), word("waiting")]))

@@ -1,5 +1,6 @@
 """What every store keeps. A way inherits ``StoreContract`` and says how to open one on a clock."""
 
+from tests.contract.stores.actions import Acting
 from tests.contract.stores.deliver import Birth, Claiming, Finishing, Sweeping
 from tests.contract.stores.desk import Desk
 from tests.contract.stores.endpoints import Booking, Stopping
@@ -12,6 +13,6 @@ from tests.contract.stores.sealing import Sealing
 
 
 class StoreContract(
-    Looking, Applying, Birth, Claiming, Finishing, Sweeping, Stopping, Booking, Errands, Desk, Polling, Meaning, Replaying, Sealing, Counting, Opening
+    Looking, Applying, Birth, Claiming, Finishing, Sweeping, Stopping, Booking, Errands, Acting, Desk, Polling, Meaning, Replaying, Sealing, Counting, Opening
 ):  # fmt: skip
     """The promise of ``gateway.store.Store``, on a hand-turned clock: one part for each of its subjects."""

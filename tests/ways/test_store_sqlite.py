@@ -18,7 +18,16 @@ import pytest
 from gateway.clock import SECOND, TurnedClock
 from gateway.errors import Stale, StoreError
 from gateway.store import Batch, Booked, Claimed, DeliveryState, Seen, Span, Store, Wants
-from gateway.stores import inquiries, sealed, sqlite_connection, sqlite_endpoints, sqlite_purge, sqlite_span, statements
+from gateway.stores import (
+    inquiries,
+    sealed,
+    sqlite_actions,
+    sqlite_connection,
+    sqlite_endpoints,
+    sqlite_purge,
+    sqlite_span,
+    statements,
+)
 from gateway.stores.forms import MOST, Form
 from gateway.stores.sqlite import SqliteStore, open_store
 from gateway.stores.sqlite_connection import translated
@@ -183,7 +192,7 @@ def test_batch_of_256_costs_less_than_a_third_of_a_statement_per_event(tmp_path:
 
 
 # Small by nature, or bounded by what is kept; everything else must be found by an index.
-WALKS = {"cursors", "endpoints", "booked", "health", "pulls", "rejects", "candidates", "tallies"}
+WALKS = {"cursors", "endpoints", "booked", "health", "pulls", "rejects", "candidates", "tallies", "counted"}
 
 
 def plans(connection: sqlite3.Connection, form: Form) -> list[str]:
@@ -223,7 +232,22 @@ def test_no_listing_walks_a_table(tmp_path: Path) -> None:
     spans = [inquiries.span(*names, types=types) for names in (("since", "until"), ("whose",), ("of",), ("since", "of")) for types in (False, True)]  # fmt: skip
     sealed_walks = [form for walk in sealed.walks.values() for form in (walk.page, walk.put)]
     purges = [form for pair in inquiries.aged for form in pair]
+    asked = [
+        sqlite_actions._listed(*names, newest=newest)
+        for names in (
+            ("account",),
+            ("client",),
+            ("account", "state", "open"),
+            ("client", "state"),
+            ("state", "open"),
+            ("late",),
+        )
+        for newest in (False, True)
+    ]
     with closing(sqlite3.connect(place_of(tmp_path))) as connection:
+        assert any("ix_actions_due" in step for step in plans(connection, sqlite_actions._due))
+        assert not [one for one in forms_of(sqlite_actions).values() if walks(plans(connection, one))]
+        assert not [one for one in asked if walks(plans(connection, one))]
         for form in (*forms_of(inquiries).values(), *listings, *of_event, *spans, *sealed_walks, *purges):
             assert not walks(plans(connection, form)), form.sql(1)
         # An endpoint has very many deliveries: whoever names events must not be led by it.
@@ -231,7 +255,7 @@ def test_no_listing_walks_a_table(tmp_path: Path) -> None:
             assert "ix_deliveries_event " in " ".join(plans(connection, form)), form.sql(1)
         counted = {name: plans(connection, form) for name, form in inquiries.counts.items()}
     assert {name: [step.split()[0] for step in steps] for name, steps in counted.items()} == {
-        "dead_letters": ["SEARCH"], "candidates": ["SEARCH"], "rejects": ["SCAN"], "errands": ["SCAN"],
+        "dead_letters": ["SEARCH"], "candidates": ["SEARCH"], "rejects": ["SCAN"], "errands": ["SCAN"], "actions": ["SEARCH"], "actions_unknown": ["SEARCH"],
     }  # fmt: skip
 
 

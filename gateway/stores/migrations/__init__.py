@@ -4,7 +4,7 @@ import importlib
 
 import sqlalchemy as sa
 
-HEAD = "0002"
+HEAD = "0003"
 """The newest revision in ``versions/``."""
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from gateway.clock import TurnedClock
 from gateway.store import SEALED_TABLES, Batch, Booked, Merge, Store, Superseded
+from tests.contract.stores.actions import action
 from tests.contract.stores.samples import (
     NOW,
     StoreTests,
@@ -33,6 +34,7 @@ KEYS = {
     "rejects": ["rej_1"],
     "errands": [f"shop/trade/{key('c').hex()}", f"shop/trade/paid/{key('d').hex()}"],
     "booked": ["crm"],
+    "actions": ["act_1"],
 }
 
 
@@ -57,6 +59,8 @@ async def fill(store: Store) -> None:
         silent = msgspec.structs.replace(done.attempt, response=None)
         await store.finish([done if one.delivery.id == "dlv_1" else msgspec.structs.replace(done, attempt=silent)])
     await store.reject([reject("rej_1"), msgspec.structs.replace(reject("rej_2"), body=None)], keep=9)
+    for name, body in (("act_1", b"asked"), ("act_2", b"")):
+        await store.commission(action(name, body=body))
     for name, secrets in (("crm", b"secrets"), ("bi", b"")):
         await store.book(
             Booked(name=name, version=1, document=b"{}", secrets=secrets, paused=False, updated=NOW), before=0
