@@ -20,8 +20,10 @@ setup: $(VENV)/.installed ## Make .venv with the locked dependencies; the comman
 demo: setup ## Run the gateway, the SCRM core and simulated partners; Ctrl-C stops all. DEMO="--rate 50 --seconds 30"
 	@exec $(RUN)/gateway demo $(DEMO)
 
-test: setup browser servers ## Run every test. TEST="tests/unit -x" narrows it.
-	$(PY) -m pytest $(TEST)
+test: setup browser servers ## Run every test, two files at a time. TEST="tests/unit -x" narrows it, JOBS=0 takes one after the other.
+	$(PY) -m pytest -n $(JOBS) --dist loadfile $(TEST)
+
+JOBS ?= 2
 
 check: setup ## Format, lint, types, storeys, config and mappings, golden cases, docs.
 	$(RUN)/ruff format --check .

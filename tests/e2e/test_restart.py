@@ -59,7 +59,7 @@ def test_sigterm_under_load_ends_in_time_and_loses_nothing(house: House) -> None
     assert len(receiver.accepted()) < len(acked), "there was a backlog"
 
     # The floor of two seconds is held by `make bench` on a quiet machine; here the tests' own load is beside it.
-    assert gateway.start() < 15.0
+    assert gateway.start() < 5.0
     told = lambda: {got.data["order"]["external_id"] for got in receiver.accepted()}  # noqa: E731
     eventually(lambda: set(acked) <= told(), within=60.0, what="everything acknowledged arrives")
     assert receiver.forged == []
