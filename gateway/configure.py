@@ -191,6 +191,7 @@ def limits_of(tree: settings.Settings) -> Limits:
         backlog_age=one.backlog_age,
         deliveries=one.deliveries,
         expiring=one.expiring,
+        unpolled=one.unpolled,
         disk=one.disk,
         hold=one.hold,
     )

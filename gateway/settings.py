@@ -221,6 +221,9 @@ class Alerts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     expiring: Annotated[Duration, _knob("How long before its end a grant or a client is told of.")] = Duration(
         7 * 86_400
     )
+    unpolled: Annotated[
+        Duration, _knob("How long an endpoint of kind poll may have events waiting that nobody fetches; 0 is for ever.")
+    ] = Duration(21_600)
     disk: Annotated[float, _knob("The share of the disk that should be free.")] = 0.1
 
 

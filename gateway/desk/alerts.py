@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 import msgspec
 
-from gateway.clock import SECOND
+from gateway.clock import SECOND, text
 
 RECENT = 30 * 60 * SECOND
 """For so long a thing that happens now and then counts as going on."""
@@ -16,13 +16,14 @@ _LONGEST_WAIT = 600.0
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """From where on something is wrong. ``backlog`` and ``deliveries`` in pieces, ``backlog_age``, ``expiring`` and ``hold`` in seconds,
+    """From where on something is wrong. ``unpolled`` is how long what waits may be fetched by nobody, 0 for any time. ``backlog`` and ``deliveries`` in pieces, ``backlog_age``, ``expiring``, ``unpolled`` and ``hold`` in seconds,
     ``disk`` the share of the disk that should be free."""
 
     backlog: int = 10_000
     backlog_age: float = 300.0
     deliveries: int = 10_000
     expiring: float = 7 * 86_400.0
+    unpolled: float = 21_600.0
     disk: float = 0.1
     hold: float = 30.0
 
@@ -33,6 +34,14 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
     who: str
     what: str
     until: int
+
+
+class Unpolled(msgspec.Struct, frozen=True, kw_only=True):
+    """Since when nobody fetches what waits for an endpoint, how much that is, and when the oldest of it was made."""
+
+    since: int
+    waiting: int
+    oldest: int
 
 
 class Silent(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,6 +68,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     partners: Collection[str] = ()
     disabled: Mapping[str, str] = {}
     failing: Mapping[str, str] = {}
+    unpolled: Mapping[str, Unpolled] = {}
     unknown: Mapping[str, int] = {}
     altered: int | None = None
     broken: str = ""
@@ -147,7 +157,7 @@ def _circuits(seen: Seen, _limits: Limits) -> Iterator[Found]:
         yield Found(kind="partner", about=name, level="bad", link=f"/console/connectors/{name}", facts={"name": name})
 
 
-def _endpoints(seen: Seen, _limits: Limits) -> Iterator[Found]:
+def _endpoints(seen: Seen, limits: Limits) -> Iterator[Found]:
     for name, cause in seen.disabled.items():
         yield Found(
             kind="disabled",
@@ -157,8 +167,17 @@ def _endpoints(seen: Seen, _limits: Limits) -> Iterator[Found]:
             facts={"name": name, "cause": cause},
         )
     for name, cause in seen.failing.items():
-        if name not in seen.disabled:
+        if name not in seen.disabled and name not in seen.unpolled:
             yield Found(kind="failing", about=name, link=f"/console/endpoints/{name}", facts={"name": name, "cause": cause})  # fmt: skip
+
+    for name, one in seen.unpolled.items():
+        if name not in seen.disabled and limits.unpolled and seen.now - one.since >= limits.unpolled * SECOND:
+            yield Found(
+                kind="unpolled",
+                about=name,
+                link=f"/console/endpoints/{name}",
+                facts={"name": name, "n": one.waiting, "since": text(one.since), "oldest": text(one.oldest)},
+            )
 
 
 def _values(seen: Seen, _limits: Limits) -> Iterator[Found]:
@@ -182,7 +201,7 @@ Rule = Callable[[Seen, Limits], Iterator[Found]]
 _RULES: tuple[Rule, ...] = (_house, _deep, _queued, _quiet, _credentials, _circuits, _endpoints, _values)
 KINDS = (
     "part", "disk", "backlog", "growing", "deliveries", "dead", "silence", "token", "grant", "client", "circuit", "partner", "disabled",
-    "failing", "unknown", "altered", "chain",
+    "failing", "unpolled", "unknown", "altered", "chain",
 )  # fmt: skip
 """Every kind there is."""
 

@@ -11,7 +11,7 @@ import msgspec
 from gateway import access, audit, shelf, snapshot, store
 from gateway.clock import SECOND, Clock
 from gateway.desk import hearing
-from gateway.desk.alerts import Ending, Seen, Silent
+from gateway.desk.alerts import Ending, Seen, Silent, Unpolled
 from gateway.desk.clients import Clients
 from gateway.desk.figures import Figures
 from gateway.desk.hearing import Heard
@@ -24,7 +24,7 @@ _LOOK_BACK = 120
 _VERIFY_EVERY = 3600.0
 _NOTE_EVERY = 60 * SECOND
 _OF_RECORDS = frozenset({"dead", "disabled", "failing"})
-_OF_WORKER = frozenset({"token", "circuit", "partner", "deliveries"})
+_OF_WORKER = frozenset({"token", "circuit", "partner", "deliveries", "unpolled"})
 _json = msgspec.json.Encoder()
 _heard = msgspec.json.Decoder(Heard)
 
@@ -82,6 +82,9 @@ class Lookout:
             silent={name: self._silent(name) for name in self._from.accounts if name in self._habits},
             tokens={name: one["token_fault"] for name, one in accounts.items() if one.get("token_fault")},
             partners=[name for name, one in accounts.items() if one.get("breaker") == "open"],
+            unpolled={
+                name: _unpolled(one) for name, one in worker.get("endpoints", {}).items() if "unpolled_since" in one
+            },
             circuits=[name for name, one in worker.get("endpoints", {}).items() if one.get("circuit") == "open"],
             endings=await self._endings(blind),
             unknown=self._unknown,
@@ -184,6 +187,10 @@ class Lookout:
         self._verified = mono
         faults = await self._from.trail.verify()
         self._broken = f"#{faults[0].number} {faults[0].kind}" if faults else ""
+
+
+def _unpolled(part: Mapping[str, Any]) -> Unpolled:
+    return Unpolled(since=part["unpolled_since"], waiting=part["waiting"], oldest=part["oldest"])
 
 
 def _lent(who: str, grants: Mapping[str, access.Lent]) -> list[Ending]:

@@ -30,6 +30,10 @@ TITLES: Mapping[str, tuple[str, str]] = {
     "partner": ("{name} 的平台接口已熔断，暂停调用", "Calls to the platform of {name} rest: its circuit is open"),
     "disabled": ("订阅端 {name} 已停用：{cause}", "Endpoint {name} is disabled: {cause}"),
     "failing": ("订阅端 {name} 一直失败：{cause}", "Endpoint {name} keeps failing: {cause}"),
+    "unpolled": (
+        "自 {since} 起无人拉取订阅端 {name}，{n} 条在等待，最早的是 {oldest}",
+        "Nobody has polled endpoint {name} since {since}: {n} wait, the oldest from {oldest}",
+    ),
     "unknown": ("{name} 出现未知取值", "{name} sends values that no table knows"),
     "altered": ("有加密数据被改动", "Sealed values were altered"),
     "chain": ("审计链不完整：{cause}", "The audit chain is not whole: {cause}"),
@@ -57,6 +61,10 @@ REMEDIES: Mapping[str, tuple[str, str]] = {
     "partner": ("等平台恢复；长时间不恢复就点“诊断”", "Wait for the platform; run the doctor if it lasts"),
     "disabled": ("确认对方恢复后启用，再重放停用期间的事件", "When it is well again, enable it and replay what it missed"),
     "failing": ("查看最近的投递尝试，联系对方", "Look at its last attempts and call whoever runs it"),
+    "unpolled": (
+        "联系负责拉取的系统；超过该订阅端的 disable_after 会自动停用，之后可重放",
+        "Call whoever should poll it; after its disable_after it is disabled, and what it missed can be replayed",
+    ),
     "unknown": ("在映射的对照表里补上新取值，再重放", "Add the value to the mapping's table, then replay"),
     "altered": ("停止改动数据库，从备份核对，并查审计", "Stop whoever changes the database, compare with a backup, and read the audit trail"),
     "chain": ("保留现场，从备份核对审计库，查谁能写数据目录", "Keep everything as it is, compare with a backup, and find who can write to the data folder"),

@@ -221,16 +221,24 @@ class Deliverer:
                 await link.destination.close()
 
     def parts(self) -> Mapping[str, Mapping[str, str | int]]:
-        """How each endpoint is, for the board: its circuit, and how much is held and under way."""
+        """How each endpoint is, for the board: its circuit, how much is held and under way, and since when (an instant) nobody fetches what
+        waits there."""
         return {
             name: {
                 "circuit": outlet.state.value,
                 "state": outlet.word,
                 "held": len(outlet),
                 "under_way": outlet.running,
+                **self._unpolled(name),
             }
             for name, outlet in self._outlets.items()
         }
+
+    def _unpolled(self, name: str) -> Mapping[str, int]:
+        found = self._watch.unpolled.get(name)
+        return (
+            {} if found is None else {"unpolled_since": found.since, "waiting": found.waiting, "oldest": found.oldest}
+        )
 
     def _spawn(self, work: Coroutine[Any, Any, None], among: set[asyncio.Task[None]] | None = None) -> None:
         tasks = self._tasks if among is None else among

@@ -3,8 +3,27 @@
 from gateway.clock import SECOND
 from gateway.store import Health
 
+GRACE = 3600 * SECOND
+"""For so long nobody has to fetch what waits for them."""
+_AWAY = 180 * SECOND
 STEPS = (50, 70, 90, 100)
 """Percent of its patience at which operators are told; at the last one the endpoint is disabled."""
+
+
+def unfetched(health: Health, now: int, *, base: int | None) -> int | None:
+    """Since when nobody fetches what waits for an endpoint that is polled, None while that is nothing to speak of.
+
+    ``base`` is when the oldest that waits was made or when something was last acknowledged, whichever is later; None when nothing waits.
+    ``health.last_failure`` is when this was last looked at: time in which nobody looked, because we were away, could not be used to fetch and
+    does not count.
+    """
+    if base is None:
+        return None
+    since, looked = health.failing_since, health.last_failure
+    if since is None or looked is None or base > since:
+        return now - GRACE if now - base >= GRACE else None
+    away = now - looked
+    return since + away if away > _AWAY else since
 
 
 def step(health: Health, now: int, *, disable_after: float) -> int:

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 
+import msgspec
 import structlog
 
 from gateway import store
-from gateway.clock import Clock, text
-from gateway.destination import Endpoint
+from gateway.clock import SECOND, Clock, text
+from gateway.destination import Endpoint, Kind
 from gateway.pipeline import operators, patience
 from gateway.pipeline.operators import Operators
 from gateway.store import Health
@@ -14,13 +15,24 @@ from gateway.store import Health
 _log = structlog.get_logger()
 # Health is for people and for the next start: a flapping endpoint must not cost a write for each turn.
 _NOTED_EVERY = 5.0
+_LINES_EVERY = 30.0
+# After a restart it counts as unwatched what lies behind the last look that was kept.
+_LOOKS_KEPT = 600 * SECOND
 GONE = "the endpoint answered 410 Gone"
+
+
+class Unpolled(msgspec.Struct, frozen=True, kw_only=True):
+    """Nobody fetches what waits: since when, how much there is, and when the oldest of it was made."""
+
+    since: int
+    waiting: int
+    oldest: int
 
 
 class Pulse:
     """How one endpoint is, in memory; ``kept`` is what the store knows of it."""
 
-    __slots__ = ("cause", "failing_since", "kept", "last_failure", "last_ok", "sequence", "warned")
+    __slots__ = ("cause", "failing_since", "keeps", "kept", "last_failure", "last_ok", "sequence", "warned")
 
     def __init__(self, name: str) -> None:
         self.kept = Health(endpoint=name)
@@ -30,6 +42,7 @@ class Pulse:
         self.cause: str | None = None
         self.warned = 0
         self.sequence = 0
+        self.keeps: int | None = None
 
     def learn(self, kept: Health) -> None:
         """Remember what was before the start; what was seen since then stands."""
@@ -71,6 +84,8 @@ class Pulse:
     def moved(self) -> bool:
         """Whether the store should know. A success or failure that changes nothing is not worth a write."""
         kept = self.kept
+        if self.keeps and self.failing_since and (self.last_failure or 0) - (kept.last_failure or 0) >= self.keeps:
+            return True
         return (self.failing_since, self.warned, self.sequence) != (kept.failing_since, kept.warned, kept.sequence)
 
 
@@ -97,16 +112,28 @@ class Vigil:
         self._condemned: dict[str, str] = {}
         self._loaded = False
         self._noted_at = -_NOTED_EVERY
+        self._lines_at = -_LINES_EVERY
+        self._polled: set[str] = set()
+        self.unpolled: dict[str, Unpolled] = {}
+        """Endpoints that somebody should fetch from, and nobody does."""
 
     def adopt(self, end: Endpoint) -> Pulse:
         """The pulse of an endpoint, which is watched from now on with the patience it asks for."""
         self._patience[end.name] = end.disable_after
-        return self._pulses.setdefault(end.name, Pulse(end.name))
+        pulse = self._pulses.setdefault(end.name, Pulse(end.name))
+        if end.kind is Kind.POLL and not end.paused:
+            self._polled.add(end.name)
+            pulse.keeps = _LOOKS_KEPT
+        else:
+            self._polled.discard(end.name)
+            self.unpolled.pop(end.name, None)
+        return pulse
 
     def dismiss(self, name: str) -> None:
         """The endpoint is no more."""
-        for known in (self._pulses, self._patience, self._condemned):
+        for known in (self._pulses, self._patience, self._condemned, self.unpolled):
             known.pop(name, None)
+        self._polled.discard(name)
         self._off.discard(name)
 
     def condemn(self, name: str, cause: str) -> None:
@@ -120,6 +147,7 @@ class Vigil:
         off = await self._store.disabled()
         for name, pulse in list(self._pulses.items()):
             await self._compare(name, pulse, off=name in off)
+        await self._look_at_lines()
         now = self._clock.now()
         for name, pulse in list(self._pulses.items()):
             if name in self._off or pulse.failing_since is None:
@@ -135,6 +163,36 @@ class Vigil:
             if name in self._pulses:
                 self._pulses[name].learn(kept)
         self._loaded = True
+
+    async def _look_at_lines(self) -> None:
+        """What waits for those who poll, every half minute: nothing is tried there that could fail."""
+        mono = self._clock.monotonic()
+        if not self._polled or mono - self._lines_at < _LINES_EVERY:
+            return
+        self._lines_at = mono
+        fetched = await self._store.health()
+        for name in list(self._polled - self._off):
+            pulse = self._pulses[name]
+            line = await self._store.waiting(name)
+            kept = fetched.get(name)
+            pulse.last_ok = max(pulse.last_ok or 0, (kept.last_ok if kept else None) or 0) or None
+            self._judge(name, pulse, line)
+
+    def _judge(self, name: str, pulse: Pulse, line: store.Waiting) -> None:
+        now = self._clock.now()
+        base = None if line.oldest is None else max(line.oldest, pulse.last_ok or 0)
+        since = patience.unfetched(pulse.health(), now, base=base)
+        if since is None or base is None or line.oldest is None:
+            self.unpolled.pop(name, None)
+            if pulse.failing_since is not None:
+                pulse.afresh()
+            return
+        if pulse.failing_since is not None and base > pulse.failing_since:
+            # Somebody did in between, and nobody since.
+            pulse.afresh()
+        pulse.failing_since, pulse.last_failure = since, now
+        pulse.cause = f"nobody has fetched since {text(base)}: {line.count} wait, the oldest from {text(line.oldest)}"
+        self.unpolled[name] = Unpolled(since=base, waiting=line.count, oldest=line.oldest)
 
     async def _compare(self, name: str, pulse: Pulse, *, off: bool) -> None:
         """Somebody else may have disabled or enabled it, also while nobody was watching."""
@@ -156,7 +214,8 @@ class Vigil:
         _log.warning("deliver.endpoint_failing", endpoint=name, percent=percent, cause=pulse.cause)
         if percent == patience.STEPS[-1]:
             days = self._patience.get(name, 0.0) / 86_400
-            self._condemned[name] = f"nothing but failures for {days:g} days, the last: {pulse.cause}"
+            what = "nobody fetched" if name in self._polled else "nothing but failures"
+            self._condemned[name] = f"{what} for {days:g} days, the last: {pulse.cause}"
 
     async def _disable(self, name: str, cause: str) -> None:
         pulse = self._pulses.get(name)
@@ -168,6 +227,7 @@ class Vigil:
             pulse.warned = patience.STEPS[-1]
             await self._store.disable(name, cause=cause, now=self._clock.now())
             self._off.add(name)
+            self.unpolled.pop(name, None)
             _log.warning("deliver.endpoint_disabled", endpoint=name, cause=cause)
         self._stopped(name)
         self._condemned.pop(name, None)

@@ -4,7 +4,7 @@ import pytest
 
 from gateway.clock import SECOND
 from gateway.desk import alerts, hearing, notices
-from gateway.desk.alerts import Alert, Ending, Found, Limits, Seen, Silent
+from gateway.desk.alerts import Alert, Ending, Found, Limits, Seen, Silent, Unpolled
 from gateway.desk.hearing import Heard
 
 NOW = 1_760_000_000 * SECOND
@@ -23,6 +23,9 @@ WRONG: dict[str, Seen] = {
     "partner/corp": Seen(now=NOW, partners=["corp"]),
     "disabled/crm": Seen(now=NOW, disabled={"crm": "410"}, failing={"crm": "410"}),
     "failing/crm": Seen(now=NOW, failing={"crm": "HTTP 500"}),
+    "unpolled/erp": Seen(
+        now=NOW, failing={"erp": "nobody"}, unpolled={"erp": Unpolled(since=NOW - 21_600 * SECOND, waiting=3, oldest=NOW)}
+    ),
     "unknown/erp": Seen(now=NOW, unknown={"erp": NOW - 60 * SECOND}),
     "altered/vault": Seen(now=NOW, altered=NOW),
     "chain/audit": Seen(now=NOW, broken="#3 edited"),

@@ -52,8 +52,8 @@ WORDS: dict[str, tuple[str, str]] = {
     "al_rule_expiring": ("授权或调用方在 {days} 天内到期；平台凭证续期失败", "A grant or client ends within {days} days; a platform credential cannot be renewed"),
     "al_rule_disk": ("磁盘可用空间低于 {disk}%", "Less than {disk} % of the disk is free"),
     "al_rule_rest": (
-        "熔断、订阅端失败或停用、未知取值、数据被改动、审计链、处理进程失联",
-        "Open circuits, failing or disabled endpoints, unknown values, altered data, the audit chain, a worker that does not report",
+        "熔断、订阅端失败或停用、无人拉取、未知取值、数据被改动、审计链、处理进程失联",
+        "Open circuits, failing or disabled endpoints, those that nobody polls, unknown values, altered data, the audit chain, a worker that does not report",
     ),
     "al_silence_of": ("各来源的静默", "Silence of each account"),
     "al_account": ("账号", "Account"),
