@@ -8,7 +8,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -25,6 +24,8 @@ import msgspec
 from prometheus_client.parser import text_string_to_metric_families
 from standardwebhooks import Webhook, WebhookVerificationError
 
+from tests.servers.process import free_port
+
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 FEED_SECRET = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,21 +36,17 @@ Config = dict[str, dict[str, Any]]
 
 def free_ports(count: int) -> list[int]:
     """Ports that were free a moment ago."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [int(one.getsockname()[1]) for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
+    found: set[int] = set()
+    while len(found) < count:
+        found.add(free_port())
+    return list(found)
 
 
-def eventually(look: Callable[[], Any], *, within: float = 15.0, what: str = "") -> Any:
+def eventually(look: Callable[[], Any], *, within: float = 15.0, what: str | Callable[[], str] = "") -> Any:
     """What ``look`` says as soon as it is truthy. AssertionError after ``within`` seconds."""
     deadline = time.monotonic() + within
     while not (seen := look()):
-        assert time.monotonic() < deadline, f"not within {within} s: {what or look}"
+        assert time.monotonic() < deadline, f"not within {within} s: {what() if callable(what) else what or look}"
         time.sleep(0.02)
     return seen
 
@@ -221,7 +218,7 @@ class Gateway:
         self._groups.append(self.process.pid)
         if not ready:
             return 0.0
-        eventually(self._answers, within=20.0, what=f"the door answers; log: {self.tail()}")
+        eventually(self._answers, within=20.0, what=lambda: f"the door answers; log: {self.tail()}")
         answered = time.monotonic() - began
         eventually(self.ready, within=20.0, what="ready")
         return answered

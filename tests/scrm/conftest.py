@@ -1,7 +1,6 @@
 """A served SCRM: real sockets, real signatures made by the independent library."""
 
 import asyncio
-import socket
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -17,6 +16,7 @@ from standardwebhooks import Webhook
 from gateway.clock import SECOND, TurnedClock
 from scrm.app import create_app
 from tests.scrm import samples
+from tests.servers.process import free_port
 
 
 class Served:
@@ -25,9 +25,7 @@ class Served:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.clock = TurnedClock(samples.NOW)
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port: int = free.getsockname()[1]
+        self.port: int = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.client = httpx.Client(base_url=self.url, timeout=10, trust_env=False)
         app = create_app(path=path, secrets=[samples.SECRET, samples.OLD_SECRET], clock=self.clock)

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +15,7 @@ from scrm.app import create_app
 from tests.scrm import samples
 from tests.scrm.conftest import Served
 from tests.scrm.samples import LI, ORDER, SHADOW, ZHANG, event
+from tests.servers.process import free_port
 
 
 def test_a_signed_event_is_taken_once_and_a_retry_is_thanked_too(served: Served) -> None:
@@ -142,9 +142,7 @@ def test_no_secret_at_all_is_refused_before_serving(tmp_path: Path) -> None:
 
 def test_the_process_of_its_own_serves_and_ends_cleanly_on_sigterm(tmp_path: Path) -> None:
     """The secret may come from the environment; the exit code is 0 and the file is whole."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "scrm", "--data", str(tmp_path), "--port", str(port)]
     process = subprocess.Popen(
         command, env=os.environ | {"SCRM_SECRET": samples.SECRET}, stderr=subprocess.PIPE, text=True

@@ -1,7 +1,6 @@
 """The HTTP door and the bridge to the inner application, on the real server."""
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -15,6 +14,7 @@ from gateway.connector import Reply, Request
 from gateway.doors.bridge import address
 from gateway.doors.http import HttpDoor
 from gateway.meters import Meters
+from tests.servers.process import free_port
 
 MOST = 1000
 TOO_LARGE = Reply(status=413, body=b"too large")
@@ -59,9 +59,7 @@ def served(story: Callable[[httpx.AsyncClient, Inside], Awaitable[None]]) -> Non
     """Run ``story`` against a served door."""
 
     async def run() -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        port = free_port()
         inside = Inside()
         door = HttpDoor(
             accept=inside.accept,
