@@ -6,6 +6,7 @@ from typing import Any
 from gateway import configure
 from gateway.desk import shadow
 from gateway.desk.alarms import Alarms, Voice
+from gateway.desk.belongings import Belongings
 from gateway.desk.channels import open_channels
 from gateway.desk.checks import Checks
 from gateway.desk.clients import Clients
@@ -33,7 +34,7 @@ def open_office(ground: Ground, *, parts: Callable[[], list[Part]], tree: units.
     desk = desk_of(ground, parts=parts, tree=tree, receiver=receiver)
 
     def rounds(first: bool) -> Sequence[Coroutine[Any, Any, None]]:
-        alone = (desk.shadows.run(), desk.alarms.run()) if first else ()
+        alone = (desk.shadows.run(), desk.alarms.run(), desk.belongings.run()) if first else ()
         return (_sampling(desk), desk.labour.runner.run(), *alone)
 
     return Office(app=create_app(desk), rounds=rounds, close=desk.watch.close)
@@ -63,6 +64,7 @@ def desk_of(
     clients = Clients(documents=documents, vault=vault, clock=clock, below=tree.below)
     users = Users(documents=documents, vault=vault, clock=clock, below=tree.below)
     watch = Watch(ground.records, clock)
+    belongings = Belongings(documents=documents, records=ground.records, book=ground.book, clients=clients, clock=clock)
     witness = Witness(records=ground.records, book=ground.book, clock=clock, meters=ground.meters)
     work = labour(
         documents=ground.jobs, records=ground.records, vault=vault, clock=clock, accounts=ground.accounts, book=ground.book, clients=clients,
@@ -73,7 +75,7 @@ def desk_of(
         accounts=ground.accounts, board=ground.board, trail=ground.trail, book=ground.book, figures=figures, parts=parts,
         clients=clients, users=users, below=tree.below, alarms=alarms_of(ground, figures, clients, users, parts), checks=checks_of(ground),
         premises=configure.premises_of(ground.tree, ground.cards, keys=ground.keys, vault=vault, tools=ground.tools),
-        labour=work, watch=watch, witness=witness, mappings=maps, shadows=shadows_of(ground, maps),
+        labour=work, watch=watch, witness=witness, belongings=belongings, mappings=maps, shadows=shadows_of(ground, maps),
     )  # fmt: skip
 
 
@@ -86,7 +88,7 @@ def alarms_of(
     sources = Sources(
         clock=clock, records=ground.records, documents=ground.documents, board=ground.board, trail=ground.trail, figures=figures,
         clients=clients, users=users, parts=lambda: {one.name: one.reason for one in parts() if not one.ok},
-        accounts=tuple(tree.accounts), folder=tree.gateway.data_dir, silence=tree.alerts.silence,
+        accounts=tuple(one.account.name for one in ground.accounts.all() if not one.account.disabled), folder=tree.gateway.data_dir, silence=tree.alerts.silence,
     )  # fmt: skip
     alarms = Alarms(
         documents=ground.documents, trail=ground.trail, clock=clock, lookout=Lookout(sources), limits=configure.limits_of(tree),

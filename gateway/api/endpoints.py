@@ -118,6 +118,7 @@ async def make(
             remedy="choose another",
         )
     await desk.did(viewer, "make", f"endpoint/{name}", **endpoint_forms.facts(one))
+    await desk.belongings.keep(name, client.id)
     try:
         made = await desk.book.make(name, one)
     except ConfigError as error:

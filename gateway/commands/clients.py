@@ -1,6 +1,7 @@
 """Commands for partners' programs: who may read the API, what they see, and until when."""
 
 import sys
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -48,7 +49,9 @@ def clients_list(*, config: Config = None, json: Json = False) -> int:
     """Clients, what they may do and see, and until when. 调用方列表。"""
 
     async def work(ground: Ground) -> list[dict[str, Any]]:
-        return [_client(client, ground.clock.now()) for client, _ in await _clients(ground).all()]
+        desk, now = desk_of(ground, parts=list), ground.clock.now()
+        theirs = await desk.belongings.of_all()
+        return [_client(client, theirs.get(client.id, ()), now) for client, _ in await desk.clients.all()]
 
     show(
         on_ground(config, work),
@@ -59,7 +62,7 @@ def clients_list(*, config: Config = None, json: Json = False) -> int:
     return DONE
 
 
-def _client(client: access.Client, now: int) -> dict[str, Any]:
+def _client(client: access.Client, endpoints: Sequence[str], now: int) -> dict[str, Any]:
     grants = access.grants_of(client.grants, now)
     return {
         "id": client.id,
@@ -68,6 +71,7 @@ def _client(client: access.Client, now: int) -> dict[str, Any]:
         "unit": client.unit or "",
         "grants": " ".join(f"{one.value}={how}{_end(client, one.value, now)}" for one, how in grants.items()),
         "accounts": " ".join(client.accounts),
+        "endpoints": " ".join(endpoints),
         "rate": f"{client.rate:g}/s",
         "until": _when(client.until),
         "state": "active" if access.in_force(client, now) else "ended",
@@ -193,14 +197,18 @@ def clients_rotate(
 
 @clients_app.command(name="revoke")
 def clients_revoke(client: str, *, config: Config = None) -> int:
-    """End a client: its secrets and tokens stop within two seconds. 停用调用方。"""
+    """End a client: its secrets and tokens stop within two seconds; endpoints that it made, or that only it may fetch from, are disabled. 停用调用方。"""
 
-    async def work(ground: Ground) -> None:
-        await trace(ground, "client_revoke", client)
-        await _clients(ground).revoke(client)
+    async def work(ground: Ground) -> Sequence[str]:
+        desk = desk_of(ground, parts=list)
+        theirs = (await desk.belongings.of_all()).get(client, [])
+        await trace(ground, "client_revoke", client, endpoints=" ".join(theirs))
+        await desk.clients.revoke(client)
+        await desk.belongings.round()
+        return theirs
 
-    on_ground(config, work)
-    out.print(f"{client} has ended")
+    theirs = on_ground(config, work)
+    out.print(f"{client} has ended" + (f"; disabled: {', '.join(theirs)}" if theirs else ""))
     return DONE
 
 

@@ -142,8 +142,14 @@ async def clients(request: Request[Any, Any, Any], desk: NamedDependency[Desk]) 
 
 async def _clients(request: Request[Any, Any, Any], desk: Desk, made: Any) -> Response[Any]:
     now = desk.clock.now()
+    theirs = await desk.belongings.of_all()
     listed = [
-        {"client": one, "grants": access.grants_of(one.grants, now), "in_force": access.in_force(one, now)}
+        {
+            "client": one,
+            "endpoints": theirs.get(one.id, []),
+            "grants": access.grants_of(one.grants, now),
+            "in_force": access.in_force(one, now),
+        }
         for one, _ in await desk.clients.all()
     ]
     classes = [one.value for one in access.LEAST]
@@ -173,6 +179,7 @@ async def decide_client(request: Request[Any, Any, Any], desk: NamedDependency[D
         raise ConfigError("this is nothing that can be done to a client", remedy="reload the page")
     await desk.did(seat.viewer, "client_revoke", name[:80])
     await desk.clients.revoke(name)
+    await desk.belongings.round()
     return Redirect("/console/clients", status_code=303)
 
 

@@ -8,6 +8,7 @@ from gateway import access, audit, journal, limiter, snapshot, store
 from gateway.book import Book
 from gateway.clock import Clock
 from gateway.desk.alarms import Alarms
+from gateway.desk.belongings import Belongings
 from gateway.desk.checks import Checks
 from gateway.desk.clients import Clients
 from gateway.desk.figures import Figures
@@ -42,6 +43,7 @@ class Desk(msgspec.Struct, kw_only=True):
     trail: audit.Trail
     book: Book
     clients: Clients
+    belongings: Belongings
     users: Users
     figures: Figures
     watch: Watch

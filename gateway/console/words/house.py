@@ -72,6 +72,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "cl_state": ("状态", "State"),
     "cl_active": ("有效", "in force"),
     "cl_ended": ("已失效", "ended"),
+    "cl_endpoints": ("订阅端：", "Endpoints:"),
     "cl_rotate": ("换密钥", "New secret"),
     "cl_revoke": ("吊销", "Revoke"),
     "cl_make": ("新建调用方", "Make a client"),
