@@ -41,7 +41,7 @@ class Told:
             },
             start=False,
         )
-        self.codes = {role: self._user(role) for role in ROLES}
+        self._add_users()
         self.gateway.start()
         self.speak()
 
@@ -57,17 +57,18 @@ class Told:
         assert gateway.feed("erp", rows).json()["accepted"] == 3
         self.good.wait(3, "order.paid")
 
-    def _user(self, role: str) -> str:
-        done = subprocess.run(
-            [sys.executable, "-m", "gateway", "users", "add", role, "--role", role, "--config", str(self.gateway.file)],
-            cwd=houses.ROOT,
-            input=f"{PASSWORD}\n".encode(),
-            capture_output=True,
-            timeout=60,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        return ""
+    def _add_users(self) -> None:
+        command = [sys.executable, "-m", "gateway", "users", "add"]
+        adding = [
+            subprocess.Popen(
+                [*command, role, "--role", role, "--config", str(self.gateway.file)],
+                cwd=houses.ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            )
+            for role in ROLES
+        ]  # fmt: skip
+        for one in adding:
+            _, said = one.communicate(f"{PASSWORD}\n".encode(), timeout=60)
+            assert one.returncode == 0, said
 
     @property
     def url(self) -> str:
