@@ -20,6 +20,7 @@ def _code(status: int, when: str, then: str) -> Code:
 CODES: Mapping[str, Code] = {
     "client.none": _code(401, "No bearer token or API key came with the request.", "Send `authorization: Bearer …`; `POST /oauth/token` gives one."),
     "client.unknown": _code(401, "The token ran out, was altered, or its client was changed or ended; or no client has this key.", "Ask `POST /oauth/token` for a new token; if that fails too, ask the gateway's operator."),
+    "client.guesses": _code(429, "Too many unknown tokens or keys came from your address.", "Wait as long as `retry-after` says, and use the key you were given; a right one is taken at any time."),
     "client.scope": _code(403, "The token lacks the scope that this operation names.", "Ask for a token with that scope, or ask the operator to give it to your client."),
     "client.overreach": _code(403, "The endpoint would be sent, or is sent, more than your client may see itself, or lies outside of its units.", "Ask for less, or ask the operator to widen the client."),
     "client.pace": _code(429, "More requests than your client's pace.", "Wait as long as `retry-after` says."),

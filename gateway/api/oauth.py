@@ -11,10 +11,10 @@ from litestar import Request, Response, post
 from litestar.di import NamedDependency
 
 from gateway import limiter
+from gateway.api.callers import guess
 from gateway.desk import tokens
 from gateway.desk.resources import Desk
 
-_GUESSES = limiter.Rate(1.0, 20.0)
 _MOST = 8192
 
 
@@ -61,10 +61,8 @@ async def token(request: Request[Any, Any, Any], desk: NamedDependency[Desk]) ->
 
 async def _unknown(request: Request[Any, Any, Any], desk: Desk) -> Response[dict[str, Any]]:
     """Guessing is slowed by address, and nobody else at that address with it: a proxy has one for all."""
-    peer = request.client.host if request.client else ""
-    paced = await desk.limits.take(f"oauth:{peer}", _GUESSES)
-    if isinstance(paced, limiter.Refused):
-        return _slow("too many tries from this address", paced.wait)
+    if wait := await guess(request.scope, desk.limits):
+        return _slow("too many tries from this address", wait)
     return _refuse(
         401, "invalid_client", "client id or secret is not known, or no longer", {"www-authenticate": "Basic"}
     )

@@ -69,6 +69,10 @@ class Clients:
             return None
         return client, self._viewer(client, told.scopes)
 
+    def issued(self, bearer: str) -> bool:
+        """Whether this is a token of ours, be it at its end."""
+        return not bearer.startswith(tokens.KEY) and self._tokens.ours(bearer)
+
     async def viewer(self, name: str) -> access.Viewer | None:
         """What a client with all its scopes comes down to now; None when there is none, or it may not act any more."""
         client = await self.get(name)

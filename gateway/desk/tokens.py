@@ -48,6 +48,10 @@ class Tokens:
         known = self._read.get(token) or self._checked(token)
         return known[1] if known is not None and known[0] > now // SECOND else None
 
+    def ours(self, token: str) -> bool:
+        """Whether we issued it, however long ago."""
+        return token in self._read or self._checked(token) is not None
+
     def _checked(self, token: str) -> tuple[int, Told] | None:
         try:
             said = jwt.decode(token, self._key, algorithms=["HS256"])

@@ -305,6 +305,33 @@ def test_guesses_at_secrets_do_not_hold_up_who_has_one(tmp_path: Path) -> None:
     told(tmp_path, story)
 
 
+def test_guessed_keys_and_tokens_are_slowed_by_address_and_nobody_else_is(tmp_path: Path) -> None:
+    """A problem with the time to wait; the same allowance as at the token door. Right keys, and tokens that ran out, are answered as ever."""
+
+    async def story(house: House) -> None:
+        made = await house.make()
+        right = {"grant_type": "client_credentials", "client_id": made.client.id, "client_secret": made.secret}
+        async with house.anybody() as client:
+
+            async def ask(bearer: str) -> httpx.Response:
+                return await client.get("/api/v1/customers", headers={"authorization": f"Bearer {bearer}"})
+
+            ended = (await client.post("/oauth/token", data=right)).json()["access_token"]
+            said = [await ask(f"gwk_{made.client.id}.gws_{number}") for number in range(15)]
+            said += [await ask(f"ey.{number}.x") for number in range(15)]
+            assert {one.status_code for one in said[:20]} == {401}
+            last = said[-1]
+            assert (last.status_code, last.json()["code"]) == (429, "client.guesses")
+            assert int(last.headers["retry-after"]) >= 1
+            wrong = await client.post("/oauth/token", data={**right, "client_secret": "x"})
+            assert wrong.status_code == 429
+            assert (await ask(made.key)).status_code == 200
+            await house.desk.clients.revoke(made.client.id)
+            assert (await ask(ended)).status_code == 401
+
+    told(tmp_path, story)
+
+
 def test_deep_body_is_a_bad_request(tmp_path: Path) -> None:
     """No fault of ours, and no trace in the log for each."""
 
