@@ -8,8 +8,8 @@ being given twice, even after a purge. There is one shard per lane.
 
 import asyncio
 import functools
+import itertools
 import sqlite3
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -52,24 +52,29 @@ def _insert(lane: Lane, rows: int) -> str:
 
 
 # Sizes are powers of two, so that a handful of prepared statements serves every group.
-_INSERTS = {lane: {1 << bit: _insert(lane, 1 << bit) for bit in range(_LARGEST.bit_length())} for lane in Lane}
+_INSERTS = {lane.value: {1 << bit: _insert(lane, 1 << bit) for bit in range(_LARGEST.bit_length())} for lane in Lane}
 
 
 class _Group:
     """What one commit writes, and who waits for it."""
 
-    __slots__ = ("fresh", "rows", "waiters")
+    __slots__ = ("fresh", "values", "waiters")
 
     def __init__(self) -> None:
-        self.rows: dict[Lane, list[tuple[Any, ...]]] = {}
-        self.fresh: list[tuple[_Key, str]] = []
+        # By lane, all columns of all rows one behind the other, as the statements take them.
+        self.values: dict[str, list[Any]] = {}
+        self.fresh: dict[_Key, str] = {}
         self.waiters: list[asyncio.Future[None]] = []
 
     def add(self, draft: Draft) -> None:
-        row = (
+        # The lane's text: an enum's members are hashed by a function of Python's.
+        lane = draft.lane._value_
+        values = self.values.get(lane)
+        if values is None:
+            values = self.values[lane] = []
+        values += (
             draft.id, draft.account, draft.topic, draft.dedupe, draft.partition, draft.received_at, draft.payload,
         )  # fmt: skip
-        self.rows.setdefault(draft.lane, []).append(row)
 
 
 class SqliteJournal:
@@ -82,9 +87,9 @@ class SqliteJournal:
         self._path = path
         self._clock = clock
         self._remember = remember
-        self._known: OrderedDict[_Key, str] = OrderedDict()
-        self._flying: dict[_Key, tuple[_Group, str]] = {}
-        self._open = _Group()
+        self._known: dict[_Key, str] = {}
+        # What the next commit writes, and what the present one does.
+        self._open, self._flying = _Group(), _Group()
         self._busy = False
         self._closed = False
         self._idle: asyncio.Future[None] | None = None
@@ -104,12 +109,18 @@ class SqliteJournal:
         groups: set[_Group] = set()
         accept = self._repeat if again else self._accept
         receipts = [accept(draft, groups) for draft in drafts]
-        if self._open.rows and not self._busy:
+        if not self._busy and self._open.values:
             self._busy = True
             # One turn of the loop later, so that everything that became ready with this caller shares the commit.
             loop.call_soon(self._hand_over)
-        if groups:
-            await self._durable(groups, loop)
+        # A future of its own per caller: a caller that is cancelled must not take the others' commit with it.
+        waits = [loop.create_future() for _ in groups]
+        for group, wait in zip(groups, waits, strict=True):
+            group.waiters.append(wait)
+        if len(waits) == 1:
+            await waits[0]
+        elif waits:
+            await asyncio.gather(*waits)
         return receipts
 
     def shards(self, lane: Lane) -> Sequence[int]:  # noqa: ARG002 - every lane has the one shard
@@ -165,35 +176,25 @@ class SqliteJournal:
     def _accept(self, draft: Draft, groups: set[_Group]) -> Receipt:
         key = (draft.account, draft.dedupe)
         if earlier := self._known.get(key):
-            self._known.move_to_end(key)
+            # Now the one that was met last, and so the last one to be forgotten.
+            self._known[key] = self._known.pop(key)
             return Receipt(id=earlier, known=True)
-        if flying := self._flying.get(key):
-            groups.add(flying[0])
-            return Receipt(id=flying[1], known=True)
-        self._open.add(draft)
-        self._open.fresh.append((key, draft.id))
-        self._flying[key] = (self._open, draft.id)
-        groups.add(self._open)
-        return Receipt(id=draft.id, known=False)
+        for group in (self._flying, self._open):
+            if first := group.fresh.get(key):
+                groups.add(group)
+                return Receipt(id=first, known=True)
+        self._open.fresh[key] = draft.id
+        return self._repeat(draft, groups)
 
     def _repeat(self, draft: Draft, groups: set[_Group]) -> Receipt:
         self._open.add(draft)
         groups.add(self._open)
         return Receipt(id=draft.id, known=False)
 
-    async def _durable(self, groups: set[_Group], loop: asyncio.AbstractEventLoop) -> None:
-        # A future of its own per caller: a caller that is cancelled must not take the others' commit with it.
-        waits = [loop.create_future() for _ in groups]
-        for group, wait in zip(groups, waits, strict=True):
-            group.waiters.append(wait)
-        if len(waits) == 1:
-            await waits[0]
-        else:
-            await asyncio.gather(*waits)
-
     def _hand_over(self) -> None:
-        group, self._open = self._open, _Group()
-        written = self._writer.submit(self._commit, group.rows)
+        group = self._flying = self._open
+        self._open = _Group()
+        written = self._writer.submit(self._commit, group.values)
         written.add_done_callback(lambda done: self._report(group, done))
 
     def _report(self, group: _Group, done: Future[None]) -> None:
@@ -208,7 +209,7 @@ class SqliteJournal:
 
     def _committed(self, group: _Group, done: Future[None]) -> None:
         self._settle(group, done)
-        if self._open.rows:
+        if self._open.values:
             assert self._loop is not None
             # Those who were just told are about to append again; they come along.
             self._loop.call_soon(self._hand_over)
@@ -219,12 +220,12 @@ class SqliteJournal:
 
     def _settle(self, group: _Group, done: Future[None]) -> None:
         fault = done.exception()
-        for key, entry in group.fresh:
-            del self._flying[key]
-            if fault is None:
-                self._known[key] = entry
-        while len(self._known) > self._remember:
-            self._known.popitem(last=False)
+        if self._flying is group:
+            self._flying = _Group()
+        if fault is None:
+            self._known.update(group.fresh)
+            for key in list(itertools.islice(self._known, max(0, len(self._known) - self._remember))):
+                del self._known[key]
         for waiter in group.waiters:
             if waiter.done():
                 continue
@@ -234,12 +235,12 @@ class SqliteJournal:
                 waiter.set_exception(self._fault(fault))
 
     # ------------------------------------------------------------------ in the threads
-    def _commit(self, lanes: dict[Lane, list[tuple[Any, ...]]]) -> None:
+    def _commit(self, lanes: dict[str, list[Any]]) -> None:
         db = self._write_db
         try:
             _begin(db, self._clock)
-            for lane, rows in lanes.items():
-                _write(db, _INSERTS[lane], rows)
+            for lane, values in lanes.items():
+                _write(db, _INSERTS[lane], values)
             db.execute("COMMIT")
         finally:
             if db.in_transaction:
@@ -323,11 +324,11 @@ def _patiently(work: Callable[[], T], clock: Clock) -> T:
                 raise
 
 
-def _write(db: sqlite3.Connection, inserts: dict[int, str], rows: list[tuple[Any, ...]]) -> None:
-    done = 0
-    while left := len(rows) - done:
+def _write(db: sqlite3.Connection, inserts: dict[int, str], values: list[Any]) -> None:
+    width, done = len(_COLUMNS), 0
+    while left := len(values) // width - done:
         size = min(_LARGEST, 1 << left.bit_length() - 1)
-        db.execute(inserts[size], [value for row in rows[done : done + size] for value in row])
+        db.execute(inserts[size], values[done * width : (done + size) * width])
         done += size
 
 
