@@ -20,6 +20,7 @@ from gateway.book import Book
 from gateway.breakers.memory import MemoryBreakers
 from gateway.clock import Clock, SystemClock
 from gateway.connector import Account, Tools
+from gateway.desk import declared
 from gateway.errors import ConfigError
 from gateway.journals.sqlite import open_journal
 from gateway.limiters.memory import MemoryLimiter
@@ -182,6 +183,9 @@ def prepare(tree: settings.Settings) -> tuple[configure.Programs, dict[str, str]
 
 async def _secrets(ground: Ground) -> dict[str, str]:
     try:
+        await declared.record(
+            ground.tree.endpoints, documents=ground.documents, trail=ground.trail, clock=ground.clock
+        )
         return await ground.book.prepare(ground.tree.gateway.data_dir / "endpoints.json")
     finally:
         await ground.close()

@@ -7,11 +7,12 @@ from typing import Annotated, Any
 
 import msgspec
 
-from gateway import access, settings
+from gateway import settings
 from gateway.api import answers
 from gateway.api.problems import Problem
 from gateway.book import Entry
 from gateway.clock import text
+from gateway.desk import declared
 from gateway.errors import ConfigError
 from gateway.model.secret import MASK
 from gateway.pipeline import filters
@@ -164,5 +165,9 @@ def unmasked(asked: dict[str, Any], one: settings.Endpoint) -> dict[str, Any]:
 
 def facts(one: settings.Endpoint) -> dict[str, str | int]:
     """For the trail: what is sent to whom, without whatever an address or a header may hold."""
-    grants = " ".join(f"{sensitivity.value}={getattr(one.grants, sensitivity.value)}" for sensitivity in access.LEAST)
-    return {"kind": one.kind, "events": " ".join(one.events)[:200], "grants": grants, "unit": one.unit or ""}
+    return {
+        "kind": one.kind,
+        "events": " ".join(one.events)[:200],
+        "unit": one.unit or "",
+        **declared.facts(one.grants),
+    }

@@ -169,6 +169,7 @@ async def decide_client(request: Request[Any, Any, Any], desk: NamedDependency[D
         detail = {
             "scopes": " ".join(client.scopes),
             "grants": " ".join(f"{key}={one.how}" for key, one in client.grants.items()),
+            "reason": "; ".join(sorted({one.reason for one in client.grants.values() if one.reason})),
         }
         await desk.did(seat.viewer, "client_make", client.name, **detail)
         return await _clients(request, desk, await desk.clients.make(client))

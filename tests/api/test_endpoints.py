@@ -300,3 +300,24 @@ def test_reading_scope_changes_nothing(tmp_path: Path) -> None:
                 assert (answer.status_code, "endpoints:write" in answer.json()["detail"]) == (403, True), path
 
     told(tmp_path, story)
+
+
+def test_reason_of_a_health_grant_is_on_the_trail(tmp_path: Path) -> None:
+    """When an endpoint that has it is made, and when it is changed."""
+
+    async def story(house: House) -> None:
+        lent = {**CLEAR, "health": access.Lent(how="clear", reason="随访")}
+        asked = {"name": "his", "url": "https://his.example/hooks", "grants": {"health": "mask", "reason": "就诊提醒"}}
+        async with house.caller(grants=lent) as client:
+            made = await client.post("/api/v1/endpoints", json=asked)
+            assert made.status_code == 201, made.text
+            changed = await client.patch(
+                "/api/v1/endpoints/his",
+                json={"grants": {"reason": "随访计划"}},
+                headers={"if-match": made.headers["etag"]},
+            )
+            assert changed.status_code == 200, changed.text
+        acts = [link.act for link in await house.desk.trail.acts(object="endpoint/his")]
+        assert [(one.verb, one.detail["reason"]) for one in acts] == [("make", "就诊提醒"), ("change", "随访计划")]
+
+    told(tmp_path, story)
