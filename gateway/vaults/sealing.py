@@ -18,7 +18,6 @@ nonces are random. Both stay far below GCM's bounds (NIST SP 800-38D §8.3) up t
 
 import binascii
 import contextlib
-import hashlib
 import mmap
 import re
 import threading
@@ -30,7 +29,7 @@ from gateway.model.values import Sensitivity
 from gateway.vaults.envelope import FORMAT, Envelope, Recent, Sealer
 from gateway.vaults.ring import Keeping
 from gateway.vaults.secrets import SIZE, Secrets
-from gateway.vaults.suites import AES, ALTERED, NONCE, SUITES, TAG, Cipher, Suite
+from gateway.vaults.suites import AES, ALTERED, NONCE, SUITES, TAG, Cipher, Index, Suite
 
 _SECRET = 16
 _NAME = re.compile(r"(k[1-9]\d{0,5})(?:([ag])(r?))?\Z", re.ASCII)
@@ -147,12 +146,8 @@ class Sealing:
         return envelope is not None and name in (envelope.name, envelope.plain.name)
 
     def blind(self, *parts: str) -> bytes:
-        """See ``Vault.blind``. BLAKE2b keyed with the index key, over the parts, each behind its length; the same in every suite."""
-        mac = self._index.copy()
-        for part in parts:
-            raw = part.encode()
-            mac.update(len(raw).to_bytes(4, "big") + raw)
-        return mac.digest()
+        """See ``Vault.blind`` and ``suites.Index``."""
+        return self._index.hash(parts)
 
     # ------------------------------------------------------------------ records' own secrets
     def keep(self) -> None:
@@ -335,7 +330,7 @@ class Sealing:
         ring = self._ring.load(self._masters)
         self._masters = {key.id: key.master or self._masters[key.id] for key in ring.keys}
         self._read_as = read_as
-        self._index = hashlib.blake2b(key=AES.derive(ring.index, "index blake2b", 32), digest_size=16)
+        self._index = Index(AES.derive(ring.index, "index blake2b", 32))
         self._now = {kind: self._envelope(ring.current, suite) for kind, suite in self._suites.items()}
         self._payload = self._envelope(ring.current, self._payload_suite)
 

@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 NONCE = 12
 TAG = 16
+_BEGINNINGS = 1024
 
 ALTERED = (InvalidTag, ValueError)
 """What ``Cipher.decrypt`` raises when anything that went in is not what was sealed."""
@@ -104,6 +105,38 @@ def _hmac_sm3(key: bytes) -> Mac:
         return state.finalize()
 
     return mac
+
+
+class Index:
+    """Hashes to look things up by, the same in every suite: BLAKE2b-128 (RFC 7693), keyed, over parts, each behind its length."""
+
+    __slots__ = ("_keyed", "_ready")
+
+    def __init__(self, key: bytes) -> None:
+        self._keyed = hashlib.blake2b(key=key, digest_size=16)
+        self._ready: dict[tuple[str, ...], hashlib.blake2b] = {}
+
+    def hash(self, parts: tuple[str, ...]) -> bytes:
+        """16 bytes."""
+        # All hashes of an account and topic begin alike: that much of them is made once.
+        before = parts[:-1]
+        state = (self._ready.get(before) or self._begin(before)).copy()
+        _add(state, parts[-1:])
+        return state.digest()
+
+    def _begin(self, before: tuple[str, ...]) -> "hashlib.blake2b":
+        if len(self._ready) >= _BEGINNINGS:
+            self._ready.clear()
+        state = self._keyed.copy()
+        _add(state, before)
+        self._ready[before] = state
+        return state
+
+
+def _add(state: "hashlib.blake2b", parts: tuple[str, ...]) -> None:
+    for part in parts:
+        raw = part.encode()
+        state.update(len(raw).to_bytes(4, "big") + raw)
 
 
 AES = Suite(
