@@ -400,6 +400,12 @@ class Store(Actions, Protocol):
         """Make due again what was leased until before ``now``, and what waits behind nothing. The sweep. Returns how many."""
         ...
 
+    async def hasten(self, endpoint: str, *, before: int, now: int) -> int:
+        """What is due to an endpoint later than ``now`` and not after ``before`` is due now, in the order in which it was made. Returns how many.
+
+        In small steps, each a transaction."""
+        ...
+
     async def disable(self, endpoint: str, *, cause: str, now: int) -> int:
         """Stop an endpoint: its open deliveries become disabled, and new ones are born so. Returns how many.
 

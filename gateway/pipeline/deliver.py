@@ -87,13 +87,29 @@ class Deliverer:
 
     def _change(self, outlet: Outlet, end: Endpoint) -> None:
         self._attempts.unlink(outlet)
+        now = self._clock.now()
+        silent_until = outlet.back_until(now) if outlet.silent else now
         outlet.adopt(end, self._clock.monotonic())
         self._watch.adopt(end)
         if not outlet.stopped:
             outlet.reopen(self._clock.monotonic())
         if outlet.silent:
             self._hand_back(outlet, outlet.emptied(), outlet.refusal(self._clock.monotonic()))
+        elif silent_until > now:
+            self._spawn(self._hasten(end.name, silent_until))
         self._start(outlet)
+
+    async def _hasten(self, name: str, before: int) -> None:
+        """Nothing keeps what was handed back any more."""
+        try:
+            # What was handed back this moment is to be found too.
+            await self._outcomes.settle()
+            hastened = await self._store.hasten(name, before=before, now=self._clock.now())
+        except StoreError as error:
+            _log.error("deliver.hasten_failed", endpoint=name, detail=error.detail)
+            return
+        if hastened:
+            self._hungry.set()
 
     def _remove(self, outlet: Outlet) -> None:
         for one in outlet.emptied():

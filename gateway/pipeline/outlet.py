@@ -182,6 +182,11 @@ class Outlet:
             return self.backlog_wait()
         return 0.0
 
+    def back_until(self, now: int) -> int:
+        """The latest instant for which something was handed back while it was silent."""
+        wait = _POLL_WAIT if self.end.kind is Kind.POLL else _LONGEST_PAUSE
+        return now + int((wait + _FARTHEST) * SECOND)
+
     def backlog_wait(self) -> float:
         """Seconds until about half of what is held is through."""
         if self.stuck:

@@ -117,6 +117,16 @@ class SqliteStore(SqliteDesk, SqliteActions):
             await self._stop(endpoint, DeliveryState.DISABLED, cause)
         return await self._writer.run(partial(sqlite_deliver.release, alone=alone, now=now))
 
+    async def hasten(self, endpoint: str, *, before: int, now: int) -> int:
+        """See ``Store.hasten``."""
+        hastened = 0
+        place: int | None = 0
+        while place is not None:
+            job = partial(sqlite_endpoints.hasten, endpoint=endpoint, before=before, now=now, after=place)
+            some, place = await self._writer.run(job)
+            hastened += some
+        return hastened
+
     async def disable(self, endpoint: str, *, cause: str, now: int) -> int:
         """See ``Store.disable``. What a crash leaves of it, the next ``release`` does."""
         await self._writer.run(partial(sqlite_endpoints.disable, endpoint=endpoint, cause=cause, now=now))

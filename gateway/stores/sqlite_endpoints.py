@@ -28,6 +28,19 @@ def enable(connection: sqlite3.Connection, endpoint: str) -> None:
         statements.enable.run(connection, name=endpoint)
 
 
+def hasten(
+    connection: sqlite3.Connection, endpoint: str, *, before: int, now: int, after: int
+) -> tuple[int, int | None]:
+    """Of the next ``STEP`` in line behind number ``after``; how many, and where to go on, None at the end."""
+    line = statements.next_in_line.run(connection, name=endpoint, after=after, most=STEP)
+    late = [number for number, due in line if now < due <= before]
+    if late:
+        with transaction(connection):
+            # Somebody may have claimed one since.
+            late = [number for (number,) in statements.hasten.run(connection, late, now=now)]
+    return len(late), line[-1][0] if len(line) == STEP else None
+
+
 def stop(connection: sqlite3.Connection, endpoint: str, *, to: DeliveryState, cause: str) -> tuple[int, bool]:
     """End what is leased and up to ``STEP`` of what is queued; how many, and whether there is more."""
     given = {"name": endpoint, "to": to.value, "why": cause}

@@ -248,6 +248,18 @@ stop_queued = _stop(
         .limit(bindparam("most"))
     )
 )
+next_in_line = Form(
+    sa.select(_deliveries.c.number, _deliveries.c.due)
+    .where(tables.queued(_deliveries), _mine, _deliveries.c.number > bindparam("after"))
+    .order_by(_deliveries.c.number)
+    .limit(bindparam("most"))
+)
+hasten = Form(
+    sa.update(_deliveries)
+    .where(_among(_deliveries.c.number), _deliveries.c.state == word("due"), _deliveries.c.due > bindparam("now"))
+    .values(due=bindparam("now"))
+    .returning(_deliveries.c.number)
+)
 # Few are leased at a time, so that they need no index by endpoint.
 stop_leased = _stop(tables.undone(_deliveries), _deliveries.c.state == word("leased"), _mine)
 # Disabled endpoints that have something queued all the same: a step was cut off.

@@ -115,6 +115,28 @@ def test_a_paused_endpoint_is_not_tried_and_gets_everything_once_it_is_resumed(t
     asyncio.run(run())
 
 
+def test_what_a_pause_put_off_is_due_at_once_when_it_ends(tmp_path: Path) -> None:
+    """After a long pause it was put off for a minute; nobody who resumes waits for that."""
+
+    async def run() -> None:
+        rig = Rig(tmp_path, [endpoint("crm", paused=True)], Far(takes_a_moment))
+        await rig.publish(events(range(20), rig.clock))
+        async with rig.running():
+            await rig.until(lambda: rig.deliverer.parts()["crm"]["state"] == "paused")
+
+            async def put_off() -> bool:
+                waiting = await rig.records.deliveries(state=DeliveryState.DUE, limit=100)
+                return len(waiting) == 20 and all(one.due > rig.clock.now() + SECOND for one in waiting)
+
+            await rig.until(put_off)
+            began = rig.clock.monotonic()
+            rig.replace(endpoint("crm", version=2))
+            await rig.until_count(DeliveryState.DONE, 20)
+            assert rig.clock.monotonic() - began < 1.0
+
+    asyncio.run(run())
+
+
 def test_a_polled_endpoint_is_never_sent_to(tmp_path: Path) -> None:
     """Its deliveries stay due, far enough ahead that nobody is busy with them."""
 

@@ -131,6 +131,41 @@ def entry(name: str = "crm", **changes: Any) -> Booked:
     return Booked(**{**given, **changes})
 
 
+class Hastening(StoreTests):
+    """An endpoint goes on, and need not wait for instants that nobody meant."""
+
+    def test_what_is_due_later_is_due_now_as_far_as_it_was_put_off(self, place: Path) -> None:
+        """In the order in which it was made; not what a schedule put off for longer, nor another endpoint's, nor who waits or is in hand."""
+
+        async def scenario(store: Store, clock: TurnedClock) -> None:
+            later = {f"dlv_{number}": NOW + 100 - number for number in range(1, 4)}
+            await store.apply(
+                batch_of(
+                    delivery("dlv_0"), *(delivery(name, due=due) for name, due in later.items()), delivery("dlv_far", due=NOW + 5000),
+                    delivery("dlv_bi", endpoint="bi", due=NOW + 50), delivery("dlv_s", subject="s", due=NOW + 60), delivery("dlv_t", subject="s"),
+                )
+            )  # fmt: skip
+            (held,) = await take(store)
+            assert held.delivery.id == "dlv_0"
+            assert await store.hasten("crm", before=NOW + 1000, now=NOW) == 4
+            assert [one.delivery.id for one in await take(store)] == ["dlv_1", "dlv_2", "dlv_3", "dlv_s"]
+            assert await store.hasten("crm", before=NOW + 1000, now=NOW) == 0
+            due = {one.id: one.due for one in await store.deliveries(state=DeliveryState.DUE)}
+            assert due == {"dlv_far": NOW + 5000, "dlv_bi": NOW + 50}
+
+        self.run(place, scenario)
+
+    def test_long_line_is_hastened_whole(self, place: Path) -> None:
+        """In steps, and each of it."""
+
+        async def scenario(store: Store, clock: TurnedClock) -> None:
+            await store.apply(batch_of(*(delivery(f"dlv_{number:04}", due=NOW + 60) for number in range(1203))))
+            assert await store.hasten("crm", before=NOW + 60, now=NOW) == 1203
+            assert len(await take(store, limit=2000)) == 1203
+
+        self.run(place, scenario)
+
+
 class Booking(StoreTests):
     """What is decided about endpoints at run time, and how they have been."""
 
