@@ -1,20 +1,16 @@
-"""Picks the ways, opens resources, and starts the processes: ``door-N`` take things in, ``worker`` thinks and tells."""
+"""Picks the ways, and opens resources."""
 
 import asyncio
-import gc
-import signal
 import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import httpx
-import structlog
-import uvloop
 from pyreqwest.client import ClientBuilder
 from pyreqwest.compatibility.httpx import HttpxTransport
 
 from connectors.registry import CARDS
-from gateway import audit, breaker, configure, limiter, settings, supervisor, vaults
+from gateway import audit, breaker, configure, limiter, settings, vaults
 from gateway.audits.sqlite import open_trail
 from gateway.book import Book
 from gateway.breakers.memory import MemoryBreakers
@@ -27,14 +23,11 @@ from gateway.limiters.memory import MemoryLimiter
 from gateway.meters import Meters
 from gateway.pipeline.accounts import Accounts
 from gateway.pipeline.partner import Caller, Tokens
-from gateway.processes import Door, Ground
+from gateway.processes import Ground
 from gateway.shelves.sqlite import SqliteShelf
 from gateway.snapshot import Board
 from gateway.stores.sqlite import open_store
 from gateway.vault import Vault
-from gateway.worker import Worker
-
-_log = structlog.get_logger()
 
 
 def paths_of(tree: settings.Settings) -> dict[str, Path]:
@@ -151,34 +144,24 @@ class _Partners:
             await self._client.aclose()
 
 
-def serve(tree: settings.Settings, programs: configure.Programs) -> int:
-    """Run the prepared gateway until SIGTERM: the exit code."""
-    inbox, outbox = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
-    for end in (inbox, outbox):
-        end.setblocking(False)
-    roles = [
-        supervisor.Role(f"door-{index}", _role(_door(tree, programs, index, outbox)))
-        for index in range(tree.http.workers)
-    ]
-    roles.append(supervisor.Role("worker", _role(_worker(tree, programs, inbox))))
-    return supervisor.Supervisor(roles).run()
-
-
 def prepare(tree: settings.Settings) -> tuple[configure.Programs, dict[str, str]]:
     """Check the config, compile mappings, make keys, migrate, and make missing endpoint secrets, before any process starts.
 
     Returns the mappings for all processes to share, and the secrets that were made.
     """
+    _need_port(tree.http.host, tree.http.port)
+    programs = configure.programs_of(tree, CARDS)
+    return programs, make_ready(tree, programs)
+
+
+def make_ready(tree: settings.Settings, programs: configure.Programs) -> dict[str, str]:
+    """Open everything once, making what is missing: the endpoint secrets that were made. GatewayError says what cannot be opened."""
     for name, raw in tree.accounts.items():
         if name != name.strip("/") or "/" in name:
             raise ConfigError("an account name is part of its address and holds no slash", place=f"accounts.{name}")
         configure.rate_of(raw)
-    _need_port(tree.http.host, tree.http.port)
-    data = tree.gateway.data_dir
-    data.mkdir(parents=True, exist_ok=True, mode=0o700)
-    programs = configure.programs_of(tree, CARDS)
-    ground = open_ground(tree, programs)
-    return programs, asyncio.run(_secrets(ground))
+    tree.gateway.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return asyncio.run(_secrets(open_ground(tree, programs)))
 
 
 async def _secrets(ground: Ground) -> dict[str, str]:
@@ -202,87 +185,3 @@ def _need_port(host: str, port: int) -> None:
             place="http.port",
             remedy="stop who holds it, or choose another port",
         ) from error
-
-
-Body = Callable[[asyncio.Event], Awaitable[None]]
-
-
-def _role(body: Body) -> Callable[[int], int]:
-    def run(pipe: int) -> int:
-        # What was imported lives for ever; short-lived records would otherwise trigger collections all the time (a sixth of the time).
-        gc.freeze()
-        gc.set_threshold(50_000, 20, 50)
-        uvloop.run(_until_stopped(pipe, body))
-        return 0
-
-    return run
-
-
-async def _until_stopped(pipe: int, body: Body) -> None:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-
-    def orphaned() -> None:
-        loop.remove_reader(pipe)
-        stop.set()
-
-    loop.add_reader(pipe, orphaned)
-    await body(stop)
-
-
-class _Hints:
-    """Tells the worker that there is something to read: once for everything that became durable in one turn of the loop."""
-
-    def __init__(self, outbox: socket.socket) -> None:
-        self._outbox = outbox
-        self._given = False
-
-    def give(self) -> None:
-        if not self._given:
-            self._given = True
-            asyncio.get_running_loop().call_soon(self._send)
-
-    def _send(self) -> None:
-        self._given = False
-        try:
-            self._outbox.send(b".")
-        except OSError:
-            # A full socket means that the worker has hints enough.
-            return
-
-
-def _door(tree: settings.Settings, programs: configure.Programs, index: int, outbox: socket.socket) -> Body:
-    hints = _Hints(outbox)
-
-    async def body(stop: asyncio.Event) -> None:
-        ground = open_ground(tree, programs)
-        try:
-            await Door(ground, index=index, wake=hints.give).run(stop)
-        finally:
-            await ground.close()
-
-    return body
-
-
-def _worker(tree: settings.Settings, programs: configure.Programs, inbox: socket.socket) -> Body:
-    async def body(stop: asyncio.Event) -> None:
-        wake = asyncio.Event()
-
-        def hinted() -> None:
-            try:
-                while inbox.recv(4096):
-                    pass
-            except BlockingIOError:
-                pass
-            wake.set()
-
-        asyncio.get_running_loop().add_reader(inbox, hinted)
-        ground = open_ground(tree, programs)
-        try:
-            await Worker(ground, wake=wake, endpoints=await ground.book.endpoints()).run(stop)
-        finally:
-            await ground.close()
-
-    return body

@@ -15,6 +15,10 @@ main_app = App(
 # Named, not imported: only what the given command needs is loaded.
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "serve": ("running:serve", "Run the gateway until SIGTERM. 运行网关。"),
+    "reload": (
+        "reloading:reload",
+        "Take up config, accounts and mappings anew without an outage. 重新加载配置，不中断服务。",
+    ),
     "demo": ("playing:demo", "The gateway, the SCRM core and simulated partners, over real sockets. 演示。"),
     "check": ("looking:check", "Lint config and mappings; every fault with file, line and field. 检查配置与映射。"),
     "doctor": ("looking:doctor", "Reach every account, endpoint and file; say what is wrong and what to do. 体检。"),

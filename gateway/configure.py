@@ -6,7 +6,7 @@ from typing import Annotated, Any, get_args, get_origin
 
 import msgspec
 
-from gateway import limiter, mapping, settings, vaults
+from gateway import annex, limiter, mapping, settings, vaults
 from gateway.connector import Account, Card, Connector, Tools
 from gateway.desk.alerts import Limits
 from gateway.desk.channels import Wanted
@@ -16,7 +16,7 @@ from gateway.model.lane import Lane
 from gateway.model.secret import MASK, Secret
 from gateway.pipeline import versions
 from gateway.pipeline.accounts import Opened
-from gateway.sealing import sealed_in, unsealed
+from gateway.sealing import PREFIX, sealed_in, unsealed
 from gateway.vault import Vault
 
 _OPTION_FIELDS = frozenset(settings.COMMON)
@@ -30,15 +30,18 @@ def accounts_of(tree: settings.Settings, cards: Mapping[str, Card], *, place: st
 def _account(
     tree: settings.Settings, cards: Mapping[str, Card], name: str, raw: Mapping[str, Any], place: str
 ) -> Account:
-    where = f"{place}: accounts.{name}"
+    at = _places(name, raw, place)
+    where = at("")
     chosen = raw.get("connector", "")
     card = cards.get(chosen)
     if card is None:
-        raise settings.unknown_key(chosen, cards, place=f"{where}.connector")
+        raise settings.unknown_key(chosen, cards, place=at("connector"))
     known = {*_OPTION_FIELDS, *card.options.__struct_fields__}
     for key in raw:
         if key not in known:
-            raise settings.unknown_key(key, sorted(known), place=f"{where}.{key}")
+            raise settings.unknown_key(key, sorted(known), place=at(key))
+    if annex.is_filed(raw):
+        _need_sealed(card, raw, at)
     common: settings.Account = settings.convert(
         {key: raw[key] for key in raw if key in _OPTION_FIELDS}, settings.Account, where
     )
@@ -50,16 +53,32 @@ def _account(
         unit=common.unit,
         zone=common.timezone or tree.gateway.timezone,
         lane=Lane(common.lane) if common.lane else None,
+        disabled=common.disabled,
         api_base=common.api_base,
         tolerance=None if common.tolerance == "off" else settings.duration(common.tolerance),
     )
+
+
+def _places(name: str, raw: Mapping[str, Any], place: str) -> Callable[[str], str]:
+    """Where a key of an account stands, in words; of none, where the account does."""
+    if isinstance(raw, annex.Filed):
+        return raw.place
+    return lambda key: f"{place}: accounts.{name}.{key}" if key else f"{place}: accounts.{name}"
+
+
+def _need_sealed(card: Card, raw: Mapping[str, Any], at: Callable[[str], str]) -> None:
+    for key in secret_fields(card):
+        if key in raw and not str(raw[key]).startswith(PREFIX):
+            raise ConfigError(
+                "a secret of an account that is kept here stands sealed", place=at(key), remedy="enter it at the console, or with gateway accounts set"
+            )  # fmt: skip
 
 
 def account_faults(
     tree: settings.Settings, cards: Mapping[str, Card], name: str, raw: Mapping[str, Any]
 ) -> list[GatewayError]:
     """What is wrong with one account as it stands, nothing opened and nobody reached."""
-    alone = msgspec.structs.replace(tree, accounts={name: dict(raw)})
+    alone = msgspec.structs.replace(tree, accounts={name: raw})
     try:
         accounts_of(alone, cards)
         rate_of(raw)

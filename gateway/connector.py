@@ -116,7 +116,7 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     """A configured connector: a corp, a shop, a hospital interface.
 
     ``zone`` is an IANA time zone for naive source times. ``tolerance`` is how far a signed timestamp may be off, in seconds; ``None`` is off.
-    ``api_base`` replaces the platform's address. ``lane`` None leaves it to the topic.
+    ``api_base`` replaces the platform's address. ``lane`` None leaves it to the topic. ``disabled``: it takes nothing in and asks for nothing new.
     """
 
     name: str
@@ -127,6 +127,7 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     lane: Lane | None = None
     api_base: str | None = None
     tolerance: float | None = 600.0
+    disabled: bool = False
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,6 +1,7 @@
 """What every process stands on, and the one that takes things in: a door."""
 
 import asyncio
+import contextlib
 import importlib
 import ssl
 import tempfile
@@ -10,19 +11,19 @@ from typing import Any, cast
 
 import msgspec
 import structlog
-from granian.constants import Interfaces
-from granian.server.embed import Server
 
 from gateway import audit, breaker, journal, limiter, settings, shelf, store, vaults
 from gateway.book import Book
 from gateway.clock import SECOND, Clock
 from gateway.connector import Account, Card, Reply, Request, Tools
-from gateway.crew import Crew, crewed
+from gateway.crew import crewed
 from gateway.doors.bridge import App, Later
 from gateway.doors.files import FilesDoor, Watched
 from gateway.doors.http import HttpDoor
-from gateway.doors.mllp import serve_mllp
+from gateway.doors.mllp import Server, serve_mllp
+from gateway.doors.server import HttpServer
 from gateway.errors import ConfigError, GatewayError, JournalError, StoreError
+from gateway.listeners import Listeners, alone
 from gateway.meters import Meters
 from gateway.model.lane import Lane
 from gateway.pipeline import units
@@ -33,12 +34,15 @@ from gateway.pipeline.receive import Gate, Receiver, RejectLog
 from gateway.pipeline.rollout import Rollout
 from gateway.pipeline.versions import Versions
 from gateway.snapshot import STALE, Board, Part
+from gateway.turn import Turn
 from gateway.vault import Vault
 
 _log = structlog.get_logger()
 _DRAIN = 8.0
 _TREE = 10.0
 _HEADSTART = 0.2
+# How long a door that is succeeded still answers: pages that keep themselves up to date leave within two seconds.
+_FAREWELL = 3.0
 
 
 class Ground(msgspec.Struct, kw_only=True):
@@ -121,41 +125,44 @@ class Door:
         self._tree, self._tree_due = units.Units(), 0.0
         self._office: Office | None = None
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Until ``stop``; then finish what was begun."""
-        http = self._ground.tree.http
+    async def run(self, turn: Turn) -> None:
+        """For its turn; then finish what was begun."""
+        ground, http = self._ground, self._ground.tree.http
         office = Later(self._open_office)
         door = HttpDoor(
             accept=self._receiver.accept,
             oversized=self._receiver.oversized,
             inner=office,
-            clock=self._ground.clock,
-            meters=self._ground.meters,
+            clock=ground.clock,
+            meters=ground.meters,
             max_body=http.max_body,
         )
-        server = Server(
-            door,
-            address=http.host,
-            port=http.port,
-            interface=Interfaces.RSGI,
-            log_enabled=False,
-            websockets=False,
-            backlog=1024,
-        )
+        listener = next(iter(turn.listeners.take(f"http/{self._index}")), None)
+        server = HttpServer(door, host=http.host, port=http.port, listener=listener)
         async with crewed() as crew:
-            _ = crew.start(self._minding())
+            if turn.waits:
+                await office.begin()
+                if not await turn.begin():
+                    return
+            rounds = [crew.start(self._minding())]
             if self._index == 0:
-                await self._open_other_doors(crew)
-            serving = crew.start(server.serve())
-            # What comes first is taken in before the interpreter is shared with loading.
-            await self._ground.clock.sleep(_HEADSTART)
-            await office.begin()
+                rounds.append(crew.start(self._alone(turn.listeners)))
+            serving = crew.start(server.run())
+            if not turn.waits:
+                # What comes first is taken in before the interpreter is shared with loading.
+                await ground.clock.sleep(_HEADSTART)
+                await office.begin()
             assert self._office is not None
-            for one in self._office.rounds(self._index == 0):
-                _ = crew.start(one)
-            await stop.wait()
+            rounds += [crew.start(one) for one in self._office.rounds(self._index == 0)]
+            await turn.over()
             self._office.close()
-            server.stop()  # type: ignore[no-untyped-call]  # granian leaves it untyped
+            if not turn.stop.is_set():
+                server.step_aside()
+                door.leaving = True
+                for one in rounds:
+                    _ = one.cancel()
+                await _at_most(_FAREWELL, turn.stop)
+            server.stop()
             await asyncio.wait([serving], timeout=_DRAIN)
         await self._flush_rejects()
 
@@ -166,36 +173,40 @@ class Door:
         )
         return cast(App, made.app)
 
-    async def _open_other_doors(self, crew: Crew) -> None:
-        for opened in self._ground.accounts.all():
-            options = opened.account.options
-            if listen := getattr(options, "listen", None):
-                await self._listen(opened, listen)
-        if watched := [one for opened in self._ground.accounts.all() if (one := _watched(opened))]:
+    async def _alone(self, listeners: Listeners) -> None:
+        """What only one process may do: until cancelled, after whoever does it now."""
+        ground = self._ground
+        async with alone(ground.tree.gateway.data_dir / "run" / "first.lock", ground.clock):
+            open_accounts = [one for one in ground.accounts.all() if not one.account.disabled]
+            servers = [await self._listen(one, listeners) for one in open_accounts if listen_of(one.account)]
+            watched = [one for opened in open_accounts if (one := _watched(opened))]
             files = FilesDoor(
-                watched,
-                accept=self._receiver.accept,
-                clock=self._ground.clock,
-                max_body=self._ground.tree.http.max_body,
+                watched, accept=self._receiver.accept, clock=ground.clock, max_body=ground.tree.http.max_body
             )
-            _ = crew.start(files.run())
+            try:
+                await files.run()
+                await asyncio.Event().wait()
+            finally:
+                for server in servers:
+                    await server.close()
 
-    async def _listen(self, opened: Opened, listen: str) -> None:
+    async def _listen(self, opened: Opened, listeners: Listeners) -> Server:
         options, name = opened.account.options, opened.account.name
 
         async def accept(request: Request) -> Reply:
             return await self._receiver.accept(name, request)
 
         server = await serve_mllp(
-            listen=listen,
+            listen=options.listen,
+            sockets=listeners.take(f"mllp/{options.listen}"),
             tls=tls_of(options, name),
             accept=accept,
             peers=options.peers,
             max_frame=options.max_frame,
             clock=self._ground.clock,
         )
-        self._ground.closers.append(server.close)
         _log.info("door.mllp_listening", account=name, port=server.port)
+        return server
 
     # ------------------------------------------------------------------ minding
     async def _minding(self) -> None:
@@ -267,6 +278,18 @@ class Door:
                 facts=worker.parts if worker else {},
             ),
         ]
+
+
+async def _at_most(seconds: float, event: asyncio.Event) -> None:
+    """Until it happens, or the time is over."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            _ = await event.wait()
+
+
+def listen_of(account: Account) -> str:
+    """Where the account's partner connects to, ``host:port``; empty for those that have no listener of their own."""
+    return getattr(account.options, "listen", None) or ""
 
 
 def _watched(opened: Opened) -> Watched | None:

@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 import msgspec
 from msgspec import Meta
 
+from gateway import annex
 from gateway.errors import ConfigError
 from gateway.model.secret import MASK, Secret
 
@@ -242,6 +243,9 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     lane: Annotated[
         Literal["live", "bulk"] | None, _knob("How urgent what it sends is; the topic decides when absent.")
     ] = None
+    disabled: Annotated[
+        bool, _knob("Takes nothing in and asks the platform for nothing new; what was taken in is still read.")
+    ] = False
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -265,7 +269,7 @@ COMMON = tuple(Account.__struct_fields__)
 def load(
     path: Path | None, *, environ: Mapping[str, str] | None = None, flags: Mapping[str, Any] | None = None
 ) -> Settings:
-    """Settings from a file (or none), the environment and flags (dotted names). ConfigError names the place and the nearest known key."""
+    """Settings from a file, the environment and flags (dotted names), and accounts beside the data. ConfigError names the place and the nearest key."""
     environ = os.environ if environ is None else environ
     tree: dict[str, Any] = {}
     place = "the environment"
@@ -280,7 +284,7 @@ def load(
             _put(tree, name.split("."), value)
     _lint(tree, Settings, place, "")
     settings: Settings = convert(tree, Settings, place)
-    return settings
+    return msgspec.structs.replace(settings, accounts=annex.merged(settings.accounts, settings.gateway.data_dir, place=place))  # fmt: skip
 
 
 def _toml(path: Path) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import structlog
 
 from connectors.registry import CARDS
-from gateway import VERSION, app, configure, logs, settings
+from gateway import VERSION, app, configure, logs, settings, succession
 from gateway.commands.terminal import Config, err, tree_of
 
 _log = structlog.get_logger()
@@ -13,7 +13,8 @@ def serve(
     *, config: Config = None, host: str | None = None, port: int | None = None, workers: int | None = None
 ) -> int:
     """Run the gateway until SIGTERM. 运行网关。"""
-    tree = tree_of(config, **{"http.host": host, "http.port": port, "http.workers": workers})
+    flags = {"http.host": host, "http.port": port, "http.workers": workers}
+    tree = tree_of(config, **flags)
     logs.configure(tree.gateway.log)
     _warn_of_plain_secrets(tree)
     programs, fresh = app.prepare(tree)
@@ -22,7 +23,7 @@ def serve(
     _log.info(
         "gateway.starting", version=VERSION, host=tree.http.host, port=tree.http.port, accounts=len(tree.accounts)
     )
-    return app.serve(tree, programs)
+    return succession.serve(tree, programs, lambda: tree_of(config, **flags))
 
 
 def _warn_of_plain_secrets(tree: settings.Settings) -> None:

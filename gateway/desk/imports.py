@@ -31,9 +31,10 @@ class Imports:
         self._clock = clock
 
     def account(self, client: access.Client, name: str) -> Opened | None:
-        """A feed account that the client may write to."""
+        """A feed account that the client may write to, and that takes things in."""
         opened = self._accounts.get(name) if name in client.accounts else None
-        return opened if opened is not None and Can.IMPORT in opened.card.can else None
+        usable = opened is not None and Can.IMPORT in opened.card.can and not opened.account.disabled
+        return opened if usable else None
 
     async def take_apart(self, opened: Opened, body: bytes, headers: Mapping[str, str]) -> Sequence[Line] | Refused:
         """The body's rows; Refused where it cannot be read at all."""

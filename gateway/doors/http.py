@@ -9,6 +9,7 @@ from gateway import VERSION
 from gateway.clock import Clock
 from gateway.connector import Reply, Request
 from gateway.doors.bridge import App, Bridge
+from gateway.doors.farewell import Farewell
 from gateway.meters import Meters
 
 Accept = Callable[[str, Request], Awaitable[Reply]]
@@ -46,9 +47,14 @@ class HttpDoor:
         self._clock = clock
         self._meters = meters
         self._max_body = max_body
+        self.leaving = False
+        """Whether each answer ends its connection."""
 
     async def __rsgi__(self, scope: Any, protocol: Any) -> None:
         """Serve one request."""
+        # HTTP/2 knows no such header, and is told by the server itself.
+        if self.leaving and scope.http_version.startswith("1"):
+            protocol = Farewell(protocol)
         if scope.proto != "http" or not scope.path.startswith(_PREFIX):
             # Whoever asks whether we live must not wait until everything else is loaded.
             if scope.path == LIVE_PATH and scope.method == "GET":

@@ -30,15 +30,16 @@ Accept = Callable[[Request], Awaitable[Reply]]
 class Server:
     """An open door. ``port`` is the one really listened on; ``counts`` grows while it lives."""
 
-    def __init__(self, listener: asyncio.Server, connections: "set[_Connection]", counts: Counts) -> None:
-        self._listener = listener
+    def __init__(self, listeners: Sequence[asyncio.Server], connections: "set[_Connection]", counts: Counts) -> None:
+        self._listeners = listeners
         self._connections = connections
         self.counts = counts
-        self.port: int = listener.sockets[0].getsockname()[1]
+        self.port: int = listeners[0].sockets[0].getsockname()[1]
 
     async def close(self, grace: float = 5.0) -> None:
         """Take no more connections and frames, let what was taken be answered for ``grace`` seconds, then hang up."""
-        self._listener.close()
+        for listener in self._listeners:
+            listener.close()
         connections = list(self._connections)
         pending = [task for connection in connections for task in connection.drain()]
         if pending:
@@ -81,6 +82,7 @@ async def serve_mllp(
     hold: float = 20.0,
     most: int = 256,
     window: int = 8,
+    sockets: Sequence[socket.socket] = (),
 ) -> Server:
     """Listen on ``host:port`` (``[::1]:2575`` for IPv6, port 0 for any). ValueError for an address or network that is none.
 
@@ -90,10 +92,10 @@ async def serve_mllp(
     down; otherwise the connection is closed, so that the sender comes again. ``peers`` are addresses and networks; none lets all in.
 
     ``frame_timeout`` seconds are given to a frame from its VT to its FS; between frames a peer may be silent for ever, and a half-open
-    one is found by TCP keep-alive. ``most`` connections are kept, others reset. Up to ``window`` frames of one connection, for peers
+    one is found by TCP keep-alive. ``sockets`` that listen already are taken instead of new ones. ``most`` connections are kept, others reset. Up to ``window`` frames of one connection, for peers
     that do not wait, are accepted at once, begun and answered in their order.
     """
-    host, port = _address(listen)
+    host, port = address(listen)
     networks = tuple(ipaddress.ip_network(peer, strict=False) for peer in peers)
     counts, connections = Counts(), cast("set[_Connection]", set())
     door = _Door(
@@ -101,11 +103,15 @@ async def serve_mllp(
         window=window, counts=counts, connections=connections,
     )  # fmt: skip
     loop = asyncio.get_running_loop()
-    listener = await loop.create_server(lambda: _Connection(door, loop), host, port, ssl=tls, backlog=512)
-    return Server(listener, connections, counts)
+    if sockets:
+        listeners = [await loop.create_server(lambda: _Connection(door, loop), sock=one, ssl=tls) for one in sockets]
+    else:
+        listeners = [await loop.create_server(lambda: _Connection(door, loop), host, port, ssl=tls, backlog=512)]
+    return Server(listeners, connections, counts)
 
 
-def _address(listen: str) -> tuple[str, int]:
+def address(listen: str) -> tuple[str, int]:
+    """Host and port of ``host:port``; ValueError for what is none."""
     host, colon, port = listen.rpartition(":")
     if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535:
         raise ValueError(f"{listen!r} is not host:port")

@@ -177,7 +177,7 @@ class Pulls:
         """Until cancelled."""
         async with asyncio.TaskGroup() as group:
             for opened in self._accounts.all():
-                if Can.PULL in opened.card.can:
+                if Can.PULL in opened.card.can and not opened.account.disabled:
                     for topic in opened.card.pulls:
                         group.create_task(self._follow(opened, topic))
 

@@ -20,6 +20,12 @@ _log = structlog.get_logger()
 _KEPT_OF_A_REJECT = 4096
 
 NOT_FOUND = Reply(status=404, body=b'{"title":"no such account","status":404}', content_type="application/problem+json")
+DISABLED = Reply(
+    status=503,
+    body=b'{"title":"this account is disabled for now","status":503}',
+    content_type="application/problem+json",
+    headers=(("retry-after", "60"),),
+)
 TOO_LARGE = Reply(
     status=413, body=b'{"title":"larger than max_body","status":413}', content_type="application/problem+json"
 )
@@ -72,6 +78,8 @@ class Receiver:
         opened = self._accounts.get(name)
         if opened is None:
             return NOT_FOUND
+        if opened.account.disabled:
+            return DISABLED
         if opened.rate is not None or self._peer_rate is not None:
             pushed = await self._pace(opened, request)
             if pushed is not None:

@@ -23,7 +23,7 @@ HOMES: dict[str, tuple[frozenset[str], str]] = {
         frozenset({"gateway/cli.py", "gateway/commands", "scrm/__main__.py"}),
         "one command line for each program",
     ),
-    "granian": (frozenset({"gateway/processes.py", "scrm/__main__.py"}), "one HTTP server for each program"),
+    "granian": (frozenset({"gateway/doors/server.py", "scrm/__main__.py"}), "one HTTP server for each program"),
     "httpx": (
         frozenset(
             {
@@ -78,7 +78,7 @@ HOMES: dict[str, tuple[frozenset[str], str]] = {
     ),
     "sqlalchemy": (frozenset({"gateway/stores", "scrm"}), "tables and statements of the two databases; no ORM"),
     "structlog": (frozenset({"gateway", "connectors"}), "log lines are facts everywhere; logs.py shapes them"),
-    "uvloop": (frozenset({"gateway/app.py"}), "the loop of door and worker"),
+    "uvloop": (frozenset({"gateway/succession.py"}), "the loop of door and worker"),
     "websockets": (
         frozenset({"connectors/taobao/tmc.py", "connectors/taobao/simulate.py"}),
         "TMC, and the other side of it",

@@ -27,27 +27,27 @@ def begun(name):
     with (folder / f"{name}.pids").open("a") as file:
         file.write(f"{os.getpid()}\\n")
 
-def good(pipe):
+def good(post):
     begun("good")
     stop = []
     signal.signal(signal.SIGTERM, lambda *_: stop.append(1))
     while not stop:
-        if select.select([pipe], [], [], 0.05)[0]:
+        if select.select([post.life], [], [], 0.05)[0]:
             (folder / "orphaned").touch()
             return 0
     time.sleep(0.2)
     (folder / "drained").touch()
     return 0
 
-def dying(pipe):
+def dying(post):
     begun("dying")
     return 3
 
-def raising(pipe):
+def raising(post):
     begun("raising")
     raise RuntimeError("a fault")
 
-def deaf(pipe):
+def deaf(post):
     begun("deaf")
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     while True:
