@@ -21,7 +21,7 @@ _KEEP = 30.0
 _KEEP_OURS = 1.0
 _MOST = 4096
 # What the resolver of this machine, and not the name, is at fault for.
-_OURS = (socket.EAI_AGAIN, socket.EAI_MEMORY, socket.EAI_SYSTEM)
+_OURS = (socket.EAI_MEMORY, socket.EAI_SYSTEM)
 # An authority without userinfo, white space, escapes or backslashes: the characters on which readers of URLs disagree.
 _URL = re.compile(
     r"([a-z][a-z0-9+.-]*)://(\[[0-9a-f:.]+\]|[0-9a-z._-]+)(?::([0-9]{1,5}))?(?:[/?#][^\s\x00-\x20\x7f]*)?", re.A | re.I
@@ -43,7 +43,7 @@ class Vetted(msgspec.Struct, frozen=True):
 
 
 class Unfit(msgspec.Struct, frozen=True):
-    """``error`` is ``address`` (not allowed) or ``dns`` (no such host). ``ours``: our resolver failed, which says nothing of the host."""
+    """``error`` is ``address`` (not allowed) or ``dns`` (no such host). ``ours``: our resolver failed for every name, which says nothing of the host."""
 
     error: str
     detail: str
@@ -126,12 +126,18 @@ def _inner(ip: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
 
 
 class Vetter:
-    """Resolves and vets, remembering an answer for half a minute. Who asks for what is being asked waits for the same answer."""
+    """Resolves and vets, remembering an answer for half a minute. Who asks for what is being asked waits for the same answer.
+
+    A resolver that fails is our own fault only while it fails for everybody: a name that fails again after another was resolved in between is
+    itself at fault, else what is sent there would be tried for ever.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._known: dict[tuple[str, int, bool], tuple[float, Vetted | Unfit]] = {}
         self._asking: dict[tuple[str, int, bool], asyncio.Task[Vetted | Unfit]] = {}
+        self._resolved = 0
+        self._failing: dict[str, int] = {}
 
     async def vet(self, url: str, *, allow_private: bool) -> Vetted | Unfit:
         """Where this URL may be sent to. Every address of the name must be fit, so that a second answer cannot slip through."""
@@ -154,7 +160,21 @@ class Vetter:
             async with asyncio.timeout(min(within, 5.0)):
                 return await asyncio.shield(asking)
         except TimeoutError:
-            return Unfit("dns", f"{host} was not resolved in time", ours=True)
+            return Unfit("dns", f"{host} was not resolved in time", ours=self._failed(host))
+
+    def _failed(self, host: str) -> bool:
+        """The resolver did not answer about a name: whether that is our fault."""
+        before = self._failing.pop(host, None)
+        self._failing[host] = self._resolved
+        if len(self._failing) > _MOST:
+            del self._failing[next(iter(self._failing))]
+        return before is None or before == self._resolved
+
+    def _answered(self, host: str) -> None:
+        self._failing.pop(host, None)
+        # A single label is mostly this machine's own table, which answers without any resolver.
+        if "." in host and not _is_literal(host):
+            self._resolved += 1
 
     async def _ask(self, key: tuple[str, int, bool]) -> Vetted | Unfit:
         try:
@@ -175,7 +195,10 @@ class Vetter:
             return Unfit("dns", f"{host} is no name that could be resolved")
         except OSError as error:
             ours = not isinstance(error, socket.gaierror) or error.errno in _OURS
+            if isinstance(error, socket.gaierror) and error.errno == socket.EAI_AGAIN:
+                ours = self._failed(host)
             return Unfit("dns", f"{host} cannot be resolved: {error.strerror}", ours)
+        self._answered(host)
         if not allow_private and any(special(address) for address in addresses):
             return Unfit(
                 "address",

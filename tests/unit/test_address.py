@@ -232,6 +232,36 @@ def test_a_resolver_that_fails_is_our_fault_and_a_name_that_is_none_is_not(
     assert len(asked) == (2 if ours else 1)
 
 
+def test_a_name_that_fails_while_others_are_resolved_is_itself_at_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its servers are gone for good: from the second time on it is the endpoint's failure, until it is resolved once. What this machine's own
+    table knows, and addresses, are no sign that there is a resolver."""
+    down = {"gone.example"}
+
+    def look(host: str, port: int, *_: Any, **__: Any) -> list[Any]:
+        if host in down:
+            raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("8.8.8.8", port))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", look)
+    clock = TurnedClock()
+    vetter = Vetter(clock)
+
+    def ours(host: str = "gone.example") -> bool | None:
+        clock.turn(60)
+        answer = vet(f"https://{host}/", vetter=vetter)
+        return answer.ours if isinstance(answer, Unfit) else None
+
+    assert [ours(), ours(), ours("crm"), ours("8.8.4.4"), ours()] == [True, True, None, None, True]
+    assert [ours("crm.example"), ours()] == [None, False]
+    assert [ours("crm.example"), ours()] == [None, False]
+    down.add("crm.example")
+    assert [ours(), ours("crm.example"), ours("crm.example")] == [True, True, True]
+    down.clear()
+    assert [ours(), ours("crm.example")] == [None, None]
+    down.add("gone.example")
+    assert ours() is True
+
+
 def test_a_resolver_that_says_nothing_is_given_up_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Within the time that there is, as a fault of ours."""
     gate = threading.Event()
