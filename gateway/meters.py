@@ -48,7 +48,7 @@ class Meters:
         self.events = Counter("gateway_events", "Events published", ["type"], registry=registry)
         self.tampered = Counter(
             "gateway_tampered_values",
-            "Sealed values that were altered or moved, by who met them: deliver, project, reseal, erase, read (a list), api, console, poll",
+            "Sealed values that were altered or moved, by who met them: deliver, project, act, reseal, erase, read (a list), api, console, poll",
             ["stage"],
             registry=registry,
         )
@@ -58,6 +58,15 @@ class Meters:
         )
         self.deliveries = Gauge("gateway_deliveries", "Deliveries by open state", ["state"], registry=registry)
         self.errands = Counter("gateway_errands", "Re-reads from partners", ["account", "outcome"], registry=registry)
+        self.actions = Counter(
+            "gateway_actions",
+            "What partners were asked to do, by what came of it: done, refused, expired, cancelled, unknown, put_off",
+            ["account", "outcome"],
+            registry=registry,
+        )
+        self.actions_unknown = Gauge(
+            "gateway_actions_unknown", "Actions of which nobody knows whether they were done", registry=registry
+        )
         self.partner = Counter(
             "gateway_partner_calls", "Calls to partner APIs", ["account", "outcome"], registry=registry
         )

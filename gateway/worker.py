@@ -14,6 +14,8 @@ from gateway.destination import Endpoint
 from gateway.destinations.address import Vetter
 from gateway.errors import GatewayError, JournalError, StoreError
 from gateway.pipeline.accounts import Opened
+from gateway.pipeline.act import Acting
+from gateway.pipeline.act_end import Ends
 from gateway.pipeline.alarm import Alarm
 from gateway.pipeline.attempt import Ways
 from gateway.pipeline.contrast import Kind
@@ -63,6 +65,10 @@ class Worker:
             router=self._router, room=self._deliverer.room, newborn=self._deliverer.offer, claim=claim,
             errands=self._errand_wake.set, lease=self._lease, alarm=Alarm(operators, ground.meters),
         )  # fmt: skip
+        self._acting = Acting(
+            accounts=ground.accounts, records=ground.records, vault=ground.vault, clock=ground.clock, meters=ground.meters,
+            ends=Ends(ground.accounts, self._router), told=self._due, alarm=Alarm(operators, ground.meters),
+        )  # fmt: skip
         gate = Gate(bulk_most=tree.journal.bulk_most, live_most=tree.journal.live_most)
         self._receiver = receiver_of(ground, gate=gate, rejects=RejectLog(), wake=wake.set)
 
@@ -95,16 +101,17 @@ class Worker:
             _ = crew.start(self._deliverer.run())
             _ = crew.start(errands.run(self._errand_wake))
             _ = crew.start(pulls.run())
+            _ = crew.start(self._acting.run(asyncio.Event()))
             _ = crew.start(self._following())
             _ = crew.start(self._minding())
             _ = crew.start(self._housekeeping())
             _ = crew.start(self._witness())
             for opened in ground.accounts.all():
-                if Can.SERVE in opened.card.can:
+                if Can.SERVE in opened.card.can and not opened.account.disabled:
                     _ = crew.start(self._serve(opened))
             await stop.wait()
             await self._projector.stop()
-            await self._deliverer.drain(_DRAIN)
+            await asyncio.gather(self._acting.drain(_DRAIN), self._deliverer.drain(_DRAIN))
         await self._deliverer.close()
 
     def _due(self) -> None:
@@ -182,6 +189,7 @@ class Worker:
                 counts = await ground.records.counts()
                 for state in ("due", "leased", "waiting"):
                     ground.meters.deliveries.labels(state).set(counts.get(f"deliveries.{state}", 0))
+                ground.meters.actions_unknown.set(counts["actions_unknown"])
                 parts = {"counts": counts, "endpoints": self._deliverer.parts(), "accounts": await self._partners()}
                 ground.board.put("worker", ground.clock.now(), parts, ground.meters.registry)
             except (StoreError, OSError) as error:

@@ -3,6 +3,7 @@
 from typing import cast
 
 from connectors.taobao import trade
+from connectors.taobao.actions import ACTIONS
 from connectors.taobao.options import TaobaoOptions
 from connectors.taobao.shop import Shop
 from gateway.connector import Account, Can, Card, Connector, Text, Tools, Topic
@@ -16,7 +17,7 @@ def _open(account: Account, tools: Tools) -> Connector:
 CARD = Card(
     name="taobao",
     title=Text("淘宝天猫", "Taobao and Tmall"),
-    can=frozenset({Can.SERVE, Can.PULL, Can.FETCH, Can.PROBE}),
+    can=frozenset({Can.SERVE, Can.PULL, Can.FETCH, Can.PROBE, Can.ACT}),
     options=TaobaoOptions,
     topics=(
         Topic(name="tmc_trade", title=Text("交易消息", "Trade message")),
@@ -26,6 +27,7 @@ CARD = Card(
         Topic(name="refund", title=Text("退款详情（交易已不可读）", "Refund whose trade is gone"), mapping="refund"),
     ),
     open=_open,
+    actions=ACTIONS,
     # Every five minutes, ten minutes over again (the search lags), never more than the advised half hour at once.
     pulls={"trade": (300.0, 600.0, 1800.0), "refund": (300.0, 600.0, 1800.0)},
     calls={

@@ -52,10 +52,12 @@ class Top:
             inner = envelope.get(method.removeprefix("taobao.").replace(".", "_") + "_response")
             # HTTP 200 says nothing here: without its envelope an answer is a proxy's or a broken one.
             if inner is None:
-                raise PartnerDown(f"TOP answered HTTP {answer.status} without the envelope of {method}")
+                raise PartnerDown(f"TOP answered HTTP {answer.status} without the envelope of {method}", unsure=True)
             return _ENVELOPE.decode(inner)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise PartnerDown(f"TOP answered HTTP {answer.status} with something that is not its JSON") from error
+            raise PartnerDown(
+                f"TOP answered HTTP {answer.status} with something that is not its JSON", unsure=True
+            ) from error
 
     def _signed(self, params: Mapping[str, str]) -> dict[str, str]:
         full = {

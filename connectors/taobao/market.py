@@ -1,6 +1,6 @@
 """A made-up shop: its trades and refunds as TOP shows them, and what the platform would say of every change. For simulate.py."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Protocol, TypeVar
 
@@ -40,6 +40,7 @@ class Market:
     def __init__(self, dice: Dice, clock: Clock, push: Callable[[str, Data], None]) -> None:
         self.trades: dict[int, Data] = {}
         self.refunds: dict[int, Data] = {}
+        self.stock = {(str(item), sku): 100 for item, sku, _, _ in _GOODS}
         self._dice = dice
         self._clock = clock
         self._push = push
@@ -149,6 +150,25 @@ class Market:
         if all(one["status"] == "TRADE_CLOSED" for one in trade["orders"]["order"]):
             trade["end_time"] = self._now()
             self._told(trade, "TRADE_CLOSED", "TradeClose")
+
+    def note(self, asked: Mapping[str, str]) -> Data | None:
+        """``taobao.trade.memo.update``; None for a trade that there is not. Sellers' notes are pushed to nobody."""
+        trade = self.trades.get(int(asked["tid"]))
+        if trade is None:
+            return None
+        trade["seller_memo"] = "" if asked.get("reset") == "true" else asked["memo"]
+        trade.update({"seller_flag": int(asked["flag"])} if "flag" in asked else {})
+        self._touch(trade)
+        return {"trade": {"tid": trade["tid"], "modified": trade["modified"]}}
+
+    def restock(self, asked: Mapping[str, str]) -> Data | None:
+        """``taobao.item.quantity.update`` with the whole quantity; None for an item or SKU that there is not."""
+        sku = asked.get("outer_id")
+        places = [place for place in self.stock if place[0] == asked["num_iid"] and sku in (None, place[1])]
+        if not places or asked.get("type", "1") != "1":
+            return None
+        self.stock[places[0]] = int(asked["quantity"])
+        return {"item": {"num_iid": int(places[0][0]), "num": self.stock[places[0]], "modified": self._now()}}
 
     def _line(self, goods: tuple[int, str, str, int]) -> Data:
         item, sku, title, price = goods

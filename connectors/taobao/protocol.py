@@ -275,6 +275,9 @@ def _md5(text: str) -> str:
     return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest().upper()
 
 
+_GONE = ("isv.trade-not-exist", "isv.refund-not-exist", "isv.item-not-exist", "isv.sku-not-exist")
+
+
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
     """TOP's ``error_response``. The two messages may quote what was sent, so they go into no error text."""
 
@@ -287,7 +290,7 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def gone(self) -> bool:
         """The object that was asked for is not there (any more)."""
-        return self.code == 15 and self.sub_code.startswith(("isv.trade-not-exist", "isv.refund-not-exist"))
+        return self.code == 15 and self.sub_code.startswith(_GONE)
 
 
 # What to do about each platform code. 7 (application) is the documented quota; 4, 5, 6 and 8 are its siblings by user, session, partner and frequency.

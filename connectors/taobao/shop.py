@@ -11,12 +11,14 @@ from typing import Any
 
 import msgspec
 
+from connectors.taobao import actions
 from connectors.taobao import trade as trades
 from connectors.taobao.client import Gone, Top, china_time
 from connectors.taobao.tmc import Pace, Stream
 from gateway.clock import SECOND
 from gateway.connector import (
     Account,
+    Command,
     Decoded,
     Fetch,
     Inbound,
@@ -26,6 +28,7 @@ from gateway.connector import (
     Refused,
     Reply,
     Request,
+    Result,
     Tools,
     Window,
 )
@@ -58,7 +61,7 @@ _LISTS = {
 
 
 class Shop:
-    """See ``gateway.connector.Connector``: serve, pull, fetch and decode."""
+    """See ``gateway.connector.Connector``: serve, pull, fetch, act and decode."""
 
     def __init__(self, account: Account, tools: Tools, pace: Pace | None = None) -> None:
         self._top = Top(account, tools)
@@ -114,6 +117,10 @@ class Shop:
         now = self._clock.now()
         listed = await self._list("trade", 1, now - 1800 * SECOND, now, size=1)
         return f"TOP answers for this shop: {_total(listed)} trades changed in the last half hour"
+
+    async def act(self, command: Command) -> Result:
+        """See ``connectors.taobao.actions``."""
+        return await actions.act(self._top, command)
 
     async def _list(self, topic: str, page: int, since: int, until: int, *, size: int) -> dict[str, msgspec.Raw]:
         method, _, _, key = _LISTS[topic]

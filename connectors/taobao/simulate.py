@@ -72,12 +72,14 @@ class Router:
             "taobao.refund.get": self._refund,
             "taobao.trades.sold.increment.get": self._trades,
             "taobao.refunds.receive.get": self._refunds,
+            "taobao.trade.memo.update": self._market.note,
+            "taobao.item.quantity.update": self._market.restock,
         }.get(method)
         if verb is None:
             return {"error_response": {"code": 22, "msg": "Invalid Method", "request_id": "req1"}}
         found = verb(params)
         if found is None:
-            sub = "isv.trade-not-exist" if "trade" in method else "isv.refund-not-exist"
+            sub = f"isv.{method.split('.')[1]}-not-exist"
             return {
                 "error_response": {"code": 15, "msg": "Remote service error", "sub_code": sub, "request_id": "req1"}
             }
@@ -93,7 +95,7 @@ class Router:
             return {"code": 31, "msg": "Invalid timestamp"}
         if params.get("session") != self._shop.session:
             return {"code": 27, "msg": "Invalid session"}
-        if "fields" not in params:
+        if "fields" not in params and params.get("method", "").endswith(".get"):
             return {"code": 40, "msg": "Missing required arguments:fields"}
         return self._over_quota()
 

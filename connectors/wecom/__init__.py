@@ -1,6 +1,7 @@
 """WeCom (企业微信): customers and their groups, messages and events of apps, members and departments, WeChat customer service."""
 
 from connectors.wecom.account import WeCom
+from connectors.wecom.actions import ACTIONS
 from connectors.wecom.catalogue import TOPICS
 from connectors.wecom.options import Options
 from connectors.wecom.rehearsal import rehearse
@@ -15,11 +16,12 @@ _ALL = (_DAY, 0.0, 3660 * _DAY)
 CARD = Card(
     name="wecom",
     title=Text("企业微信", "WeCom"),
-    can=frozenset({Can.RECEIVE, Can.PULL, Can.FETCH, Can.PROBE}),
+    can=frozenset({Can.RECEIVE, Can.PULL, Can.FETCH, Can.PROBE, Can.ACT}),
     options=Options,
     topics=TOPICS,
     open=WeCom,
     rehearse=rehearse,
+    actions=ACTIONS,
     limits=(
         Limit(title=Text("每企业每接口每分钟", "per corp and API, a minute"), calls=10_000, seconds=60),
         Limit(title=Text("每企业每接口每小时", "per corp and API, an hour"), calls=150_000, seconds=3600),

@@ -3,6 +3,8 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from connectors.wecom import catalogue, protocol
+from connectors.wecom.actions import Actor
+from connectors.wecom.client import Client
 from connectors.wecom.options import Options
 from connectors.wecom.reading import Reader
 from gateway.clock import SECOND
@@ -10,6 +12,7 @@ from gateway.connector import (
     Accepted,
     Account,
     Challenge,
+    Command,
     Decoded,
     Inbound,
     Outcome,
@@ -18,6 +21,7 @@ from gateway.connector import (
     Refused,
     Reply,
     Request,
+    Result,
     Tools,
     Window,
 )  # fmt: skip
@@ -37,7 +41,7 @@ _FROM_API = frozenset({"customer", "follow", "user", "department", "chat_member"
 
 
 class WeCom:
-    """See ``gateway.connector.Connector``. Verbs: receive, decode, pull, fetch."""
+    """See ``gateway.connector.Connector``. Verbs: receive, decode, pull, fetch, probe, act."""
 
     def __init__(self, account: Account, tools: Tools) -> None:
         options: Options = account.options
@@ -45,7 +49,9 @@ class WeCom:
         self._options = options
         self._token = options.token.reveal()
         self._box = _box(account)
-        self._reader = Reader(account, tools)
+        client = Client(account, tools)
+        self._reader = Reader(account, tools, client)
+        self._actor = Actor(account, client)
         self._receivers = frozenset(_receivers(options))
 
     # ------------------------------------------------------------------ receive
@@ -140,6 +146,10 @@ class WeCom:
         if not self._options.secret:
             return "no secret is configured: this account only listens"
         return await self._reader.probe(self._options.agent_id)
+
+    async def act(self, command: Command) -> Result:
+        """See ``Actor.act``."""
+        return await self._actor.act(command)
 
     async def serve(self, accept: Callable[[Sequence[Inbound]], Awaitable[None]]) -> None:  # noqa: ARG002  the promise names it
         """Never called: WeCom connects to us."""

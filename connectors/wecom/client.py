@@ -142,11 +142,11 @@ class Client:
         if response.status == 404:
             raise PartnerError(f"{path} does not exist at this address", place=self._place, remedy="check api_base")
         if response.status != 200:
-            raise PartnerDown(f"{path} answered HTTP {response.status}", place=self._place)
+            raise PartnerDown(f"{path} answered HTTP {response.status}", place=self._place, unsure=True)
         try:
             return protocol.answer(response.body)
         except PayloadError as error:
-            raise PartnerDown(f"{path} did not answer with a JSON object", place=self._place) from error
+            raise PartnerDown(f"{path} did not answer with a JSON object", place=self._place, unsure=True) from error
 
     def _there(self, path: str, answer: Mapping[str, Any]) -> bool:
         """True for success, False for gone, else the error its code stands for. WeCom's message may name people and is left out."""

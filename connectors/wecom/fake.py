@@ -9,6 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 import msgspec
 
 from connectors.wecom import protocol
+from connectors.wecom.fake_acts import Deeds
 from gateway.clock import SECOND, Clock, SystemClock
 
 _T = TypeVar("_T")
@@ -90,7 +91,7 @@ class Corp:
 
 
 class Api:
-    """A running fake. ``asked`` counts calls by path; ``fail`` makes the next ones answer an errcode; ``expire`` ends all tokens."""
+    """A running fake. ``asked`` counts calls by path, ``heard`` keeps what was posted, ``deeds`` what was done; ``fail`` makes the next ones answer an errcode; ``expire`` ends all tokens."""
 
     def __init__(self, corp: Corp, options: Mapping[str, str], clock: Clock) -> None:
         self._corp = corp
@@ -104,6 +105,8 @@ class Api:
         self._open: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
         self._since: dict[str, int] = {}
         self.asked: Counter[str] = Counter()
+        self.heard: list[tuple[str, dict[str, Any]]] = []
+        self.deeds = Deeds(corp, options, clock)
         self.url = ""
         self._verbs: Mapping[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
             "gettoken": self._gettoken,
@@ -119,6 +122,7 @@ class Api:
             "user/list": self._users,
             "department/list": lambda _asked: {"department": list(corp.departments)},
             "department/get": self._department,
+            **self.deeds.verbs(),
         }
 
     async def listen(self, host: str, port: int) -> None:
@@ -172,7 +176,9 @@ class Api:
         self.asked[path] += 1
         asked = {name: values[0] for name, values in parse_qs(parts.query).items()}
         if body:
-            asked |= msgspec.json.decode(body)
+            said = msgspec.json.decode(body)
+            self.heard.append((path, said))
+            asked |= said
         code = self._refusal(path, asked)
         answer = {"errcode": code, "errmsg": f"refused, from ip: 127.0.0.1, code {code}"} if code else verb(asked)
         return 200, msgspec.json.encode({"errcode": 0, "errmsg": "ok", **answer})
@@ -211,7 +217,7 @@ class Api:
         customer = str(asked.get("external_userid", ""))
         if not customer.startswith("wm"):
             return {"errcode": 84061}
-        followers = self._corp.followers(customer, self._since_of(customer))
+        followers = self.deeds.shown(customer, self._corp.followers(customer, self._since_of(customer)))
         # WeCom's page holds 500; one here, so that paging is seen with a few.
         page, cursor = _page(followers, {**asked, "limit": 1})
         return {"external_contact": self._corp.profile(customer), "follow_user": page, "next_cursor": cursor}

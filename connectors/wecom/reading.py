@@ -21,10 +21,10 @@ _SHAPE = (AttributeError, KeyError, TypeError, ValueError)
 class Reader:
     """Fetch and pull of one account."""
 
-    def __init__(self, account: Account, tools: Tools) -> None:
+    def __init__(self, account: Account, tools: Tools, client: Client) -> None:
         self._place = account.name
         self._clock = tools.clock
-        self._client = Client(account, tools)
+        self._client = client
         self._kf = Cursors(_CURSORS_KEPT)
 
     async def fetch(self, topic: str, key: str) -> Sequence[Inbound]:

@@ -82,6 +82,7 @@ def _event() -> Schema:
         "description": "The record under its kind, the customer it belongs to, and the names of the fields that moved.",
         "properties": {name: {"$ref": f"{name}.json"} for name in RECORDS}
         | {
+            "action": _action(),
             "merged": {"type": "object", "properties": {"id": {"type": "string"}}},
             "other": {"type": "object", "properties": {"id": {"type": "string"}}},
             "changed": {"type": "array", "items": {"type": "string"}},
@@ -104,6 +105,24 @@ def _event() -> Schema:
         "description": "A compact JWE to this endpoint's own key: a JSON object of the sealed values by their JSON Pointers (RFC 6901).",
     }
     return _headed(schema)
+
+
+def _action() -> Schema:
+    """What an event tells of an action's end."""
+    text_ = {"type": "string"}
+    shape = {
+        "id": text_,
+        "account": text_,
+        "action": text_,
+        "state": text_,
+        "tries": {"type": "integer"},
+        "cause": text_,
+    }
+    return {
+        "type": "object",
+        "description": "What a partner was asked to do, and what came of it; `cause` is the code of why not.",
+        "properties": shape,
+    }
 
 
 def _headed(schema: Schema) -> Schema:

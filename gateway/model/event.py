@@ -11,7 +11,7 @@ TYPES = (
     "order.created", "order.paid", "order.shipped", "order.delivered", "order.completed", "order.cancelled",
     "order.refunded", "order.updated", "order.aftersale", "interaction.recorded", "relationship.started",
     "relationship.ended", "relationship.updated", "appointment.booked", "appointment.changed", "appointment.cancelled",
-    "appointment.completed", "staff.updated", "unit.updated", "stock.updated",
+    "appointment.completed", "staff.updated", "unit.updated", "stock.updated", "action.completed", "action.failed",
 )  # fmt: skip
 
 

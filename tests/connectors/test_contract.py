@@ -14,10 +14,13 @@ from gateway.clock import TurnedClock
 from gateway.connector import (
     Accepted,
     Account,
+    Action,
     Can,
     Card,
     Challenge,
+    Command,
     Decoded,
+    Parameters,
     Reason,
     Refused,
     Request,
@@ -25,7 +28,8 @@ from gateway.connector import (
     Secret,
     Tools,
 )
-from gateway.errors import PartnerDown, PayloadError
+from gateway.desk.schemas import class_of
+from gateway.errors import GatewayError, PartnerDown, PayloadError
 
 ROOT = Path(__file__).parents[2] / "connectors"
 _VERBS = {
@@ -35,6 +39,7 @@ _VERBS = {
     Can.FETCH: "fetch",
     Can.PROBE: "probe",
     Can.IMPORT: "bring",
+    Can.ACT: "act",
 }
 _TYPES = {".json": "application/json", ".ndjson": "application/x-ndjson", ".xml": "application/xml", ".csv": "text/csv",
           ".xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"}  # fmt: skip
@@ -52,6 +57,20 @@ async def _unreachable(*_: Any, **__: Any) -> Response:
     raise PartnerDown("no partner in a contract test")
 
 
+class _Canned:
+    """A partner who answers the same whatever it is asked."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    async def __call__(self, *_: Any, **__: Any) -> Response:
+        return Response(status=200, headers={}, body=self._body)
+
+
+async def _a_token(*_: Any, **__: Any) -> str:
+    return "token"
+
+
 async def _no_token(*_: Any, **__: Any) -> str:
     raise PartnerDown("no partner in a contract test")
 
@@ -60,7 +79,7 @@ def _account_file(card: Card) -> Samples:
     return msgspec.json.decode((ROOT / card.name / "samples" / "account.json").read_bytes(), type=Samples)
 
 
-def _open(card: Card, stem: str = "order") -> tuple[Account, Any]:
+def _open(card: Card, stem: str = "order", *, call: Any = None) -> tuple[Account, Any]:
     told = _account_file(card)
     options = {
         key: value.replace("{stem}", stem) if isinstance(value, str) else value for key, value in told.options.items()
@@ -69,7 +88,8 @@ def _open(card: Card, stem: str = "order") -> tuple[Account, Any]:
         name="sample", connector=card.name, options=settings.convert(options, card.options, "samples/account.json")
     )
     clock = TurnedClock()
-    return account, card.open(account, Tools(clock=clock, call=_unreachable, token=_no_token))
+    tools = Tools(clock=clock, call=call or _unreachable, token=_a_token if call else _no_token)
+    return account, card.open(account, tools)
 
 
 def _samples(kind: str) -> list[Any]:
@@ -227,6 +247,113 @@ class TestSamples:
         topic = stem if stem in {topic.name for topic in card.topics} else card.topics[0].name
         with pytest.raises(PayloadError):
             opened.decode(topic, path.read_bytes())
+
+
+_OFFERED = [
+    pytest.param(card, action, id=f"{card.name}-{action.name}") for card in CARDS.values() for action in card.actions
+]
+offered = pytest.mark.parametrize(("card", "action"), _OFFERED)
+
+
+def _asked(action: Action) -> dict[str, Any]:
+    """Parameters as a program would send them: the least that the type takes, and every member that it knows."""
+    shape = msgspec.json.schema(action.parameters)["$defs"][action.parameters.__name__]
+    return {name: _of(name, part) for name, part in shape["properties"].items() if name != "outer_id"}
+
+
+def _of(name: str, part: dict[str, Any]) -> Any:
+    for kind in part.get("anyOf", [part]):
+        match kind:
+            case {"enum": [first, *_]}:
+                return first
+            case {"type": "integer"}:
+                return kind.get("minimum", 0) + 1
+            case {"type": "boolean"}:
+                return True
+            case {"type": "array"}:
+                return [_of(name, kind["items"])]
+            case {"type": "string"}:
+                return "4012345678900000001" if "0-9]{1,20}" in kind.get("pattern", "") else "wm0000001"
+    raise AssertionError(f"{name}: no example for {part}")
+
+
+class TestActions:
+    """What a card offers can be described, checked, sealed and asked for without knowing the partner."""
+
+    @cards
+    def test_actions_are_offered_by_those_who_act(self, card: Card) -> None:
+        """And by nobody else; each by one name."""
+        names = [action.name for action in card.actions]
+
+        assert bool(names) == (Can.ACT in card.can)
+        assert len(names) == len(set(names))
+        assert all(name.isidentifier() and name.islower() for name in names)
+
+    @offered
+    def test_every_parameter_is_explained(self, card: Card, action: Action) -> None:
+        """API, console and documentation say these sentences and no others."""
+        fields = msgspec.structs.fields(action.parameters)
+        silent = [
+            one.name
+            for one in fields
+            if not any(getattr(part, "description", None) for part in getattr(one.type, "__metadata__", ()))
+        ]
+
+        assert silent == []
+        assert action.title.zh and action.title.en
+        assert action.parameters.__doc__
+        assert action.about in {one.name for one in fields}
+        assert issubclass(action.parameters, Parameters)
+
+    @offered
+    def test_whoever_is_meant_is_named_by_a_declared_namespace(self, card: Card, action: Action) -> None:
+        """A customer of ours is found by it in the scope that the account's options say."""
+        if action.whom is None:
+            return
+        account, _ = _open(card)
+        fields = {one.name: one for one in msgspec.structs.fields(action.parameters)}
+
+        assert action.whom.namespace in identity.NAMESPACES
+        assert action.whom.scope(account.options)
+        assert fields[action.whom.parameter].default is msgspec.NODEFAULT
+        assert class_of(fields[action.whom.parameter].type) == "contact"
+
+    @offered
+    def test_parameters_that_nobody_knows_are_refused(self, card: Card, action: Action) -> None:
+        """A misspelt one would be left out in silence."""
+        with pytest.raises(msgspec.ValidationError, match="unknown field"):
+            msgspec.convert({**_asked(action), "no_such": 1}, action.parameters)
+
+    @offered
+    def test_partner_who_cannot_be_reached_did_nothing(self, card: Card, action: Action) -> None:
+        """What the call says of itself reaches whoever has to decide whether to repeat it."""
+        _, opened = _open(card)
+        asked = msgspec.convert(_asked(action), action.parameters)
+
+        with pytest.raises(GatewayError) as caught:
+            asyncio.run(opened.act(Command(id="act_1", action=action.name, parameters=asked)))
+        assert not isinstance(caught.value, PartnerDown) or not caught.value.unsure
+
+    @offered
+    def test_silence_after_the_call_is_never_a_clean_no(self, card: Card, action: Action) -> None:
+        """An answer that cannot be read may belong to something that was done."""
+        for body in (b"", b"<html>", b"[]"):
+            _, opened = _open(card, call=_Canned(body))
+            asked = msgspec.convert(_asked(action), action.parameters)
+            with pytest.raises(GatewayError) as caught:
+                asyncio.run(opened.act(Command(id="act_1", action=action.name, parameters=asked)))
+            if isinstance(caught.value, PartnerDown):
+                assert caught.value.unsure
+
+    @offered
+    def test_errors_quote_nothing_of_what_was_asked(self, card: Card, action: Action) -> None:
+        """They stand in the log and in lists."""
+        _, opened = _open(card, call=_Canned(b'{"errcode":40096,"errmsg":"wm0000001"}'))
+        asked = msgspec.convert(_asked(action), action.parameters)
+
+        with pytest.raises(GatewayError) as caught:
+            asyncio.run(opened.act(Command(id="act_1", action=action.name, parameters=asked)))
+        assert "wm0000001" not in str(caught.value)
 
 
 class TestStrangers:

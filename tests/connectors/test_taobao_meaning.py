@@ -306,7 +306,7 @@ def test_the_card_tells_every_option_and_hides_the_secrets() -> None:
     assert list(fields) == ["app_key", "app_secret", "session", "tmc_url", "group"]
     secret = {name for name, field in TaobaoOptions.__annotations__.items() if Secret in getattr(field, "__args__", (field,)) or "Secret" in str(field)}  # fmt: skip
     assert secret == {"app_secret", "session"}
-    assert CARD.can == {Can.SERVE, Can.PULL, Can.FETCH, Can.PROBE}
+    assert CARD.can == {Can.SERVE, Can.PULL, Can.FETCH, Can.PROBE, Can.ACT}
     assert (fields["tmc_url"].default, fields["group"].default) == ("ws://mc.api.taobao.com/", "default")
 
 

@@ -96,7 +96,12 @@ async def linked(secret: str = "s3cret", **options: str) -> AsyncIterator[tuple[
 
         tools = Tools(clock=CLOCK, call=call, token=Tokens())
         try:
-            yield api, CARD.open(account(api_base=api.url, secret=Secret(secret)), tools)
+            yield (
+                api,
+                CARD.open(
+                    account(api_base=api.url, secret=Secret(secret), agent_id=options.get("agent_id", "")), tools
+                ),
+            )
         finally:
             await api.close()
 
