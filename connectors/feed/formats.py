@@ -37,7 +37,7 @@ _TOO_MANY = Fault(Reason.TOO_LARGE, f"more than {MAX_ROWS} rows in one request; 
 
 def format_of(content_type: str, body: bytes) -> str:
     """``json``, ``ndjson``, ``xml``, ``csv``, ``xlsx``; ``""`` for what none of them can be. A telling content type wins over the content."""
-    media = content_type.partition(";")[0].strip().lower()
+    media = content_type if content_type in _TYPES else content_type.partition(";")[0].strip().lower()
     if media in _TYPES:
         return _TYPES[media]
     if media.endswith("+json"):
@@ -47,8 +47,8 @@ def format_of(content_type: str, body: bytes) -> str:
     return _format_by_content(body)
 
 
-def split(body: bytes, form: str, naming: Naming, charset: str = "") -> Rows | Fault:
-    """The body's rows in order. ``charset`` is the content type's, for CSV."""
+def split(body: bytes, form: str, naming: Naming, content_type: str = "") -> Rows | Fault:
+    """The body's rows in order. ``content_type`` may say which characters a CSV is made of."""
     if form == "xlsx":
         return _from_table(sheets.cells(body, MAX_ROWS), naming)
     body = body.removeprefix(_BOM)
@@ -61,7 +61,7 @@ def split(body: bytes, form: str, naming: Naming, charset: str = "") -> Rows | F
     if form == "xml":
         return markup.split(body, naming, MAX_ROWS)
     if form == "csv":
-        return _from_csv(body, naming, charset)
+        return _from_csv(body, naming, charset_of(content_type))
     return Fault(Reason.UNSUPPORTED, "neither JSON, NDJSON, XML, CSV nor XLSX")
 
 

@@ -69,7 +69,7 @@ class Feed:
     def _split(self, request: Request, form: str) -> Rows | Fault:
         content_type = request.headers.get("content-type", "")
         form = form if form != "auto" else formats.format_of(content_type, request.body)
-        return formats.split(request.body, form, self._naming, formats.charset_of(content_type))
+        return formats.split(request.body, form, self._naming, content_type)
 
     def decode(self, topic: str, payload: bytes) -> Decoded:
         """One row as plain data; fractions are decimal text. PayloadError when it is not one JSON object."""

@@ -22,8 +22,9 @@ _MAX_NAME = 256
 _MAX_NUMBER = 64
 _MAX_EXPONENT = 30
 _MAX_INTEGER = 1 << 63
-# Translating and looking for a run is ten times as fast as a pattern that tries every byte.
-_DIGITS = bytes(48 if 48 <= byte < 58 else 32 for byte in range(256))
+# What numbers and levels are made of: every digit as 0, every opening bracket as {. Translating and looking for a run is ten times as fast as a
+# pattern that tries every byte.
+_MARKS = bytes(48 if 48 <= byte < 58 else 123 if byte in b"{[" else 32 for byte in range(256))
 _LONG_INTEGER = b"0" * 19
 
 
@@ -75,7 +76,8 @@ def decode(payload: bytes) -> dict[str, Any]:
     except RecursionError as error:
         raise PayloadError(f"nested deeper than {MAX_DEPTH} levels") from error
     # The walk costs as much as the rest: it is left to the rare payload that could have something to find.
-    if payload.count(b"{") + payload.count(b"[") > MAX_DEPTH or _LONG_INTEGER in payload.translate(_DIGITS):
+    marks = payload.translate(_MARKS)
+    if marks.count(b"{") > MAX_DEPTH or _LONG_INTEGER in marks:
         _check(data, MAX_DEPTH)
     return data
 
