@@ -11,6 +11,7 @@ class Meters:
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
         self._of_endpoints(registry)
+        self._of_partners(registry)
         self.accepted = Counter(
             "gateway_accepted", "Events written down and acknowledged", ["account"], registry=registry
         )
@@ -57,6 +58,8 @@ class Meters:
             "gateway_backlog_age_seconds", "Age of the oldest entry not yet projected", ["lane"], registry=registry
         )
         self.deliveries = Gauge("gateway_deliveries", "Deliveries by open state", ["state"], registry=registry)
+
+    def _of_partners(self, registry: CollectorRegistry) -> None:
         self.errands = Counter("gateway_errands", "Re-reads from partners", ["account", "outcome"], registry=registry)
         self.actions = Counter(
             "gateway_actions",

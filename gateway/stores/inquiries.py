@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy import bindparam
 
 from gateway.store import OPEN, DeliveryState
-from gateway.stores import shapes, tables
+from gateway.stores import shapes, tables, tables_actions
 from gateway.stores.forms import Form
 from gateway.stores.shapes import Shape
 from gateway.stores.tables import word
@@ -187,9 +187,11 @@ counts = {
     "candidates": _count(tables.candidates, tables.candidates.c.state == word("open")),
     "rejects": _count(tables.rejects),
     "errands": _count(tables.errands),
-    "actions": _count(tables.actions, tables.unsettled(tables.actions)),
+    "actions": _count(tables_actions.actions, tables_actions.unsettled(tables_actions.actions)),
     "actions_unknown": _count(
-        tables.actions, tables.unsettled(tables.actions), tables.actions.c.state == word("unknown")
+        tables_actions.actions,
+        tables_actions.unsettled(tables_actions.actions),
+        tables_actions.actions.c.state == word("unknown"),
     ),
 }
 
@@ -208,7 +210,7 @@ aged = [
         tables.attempts.c.at,
         tables.superseded.c.received,
         tables.rejects.c.at,
-        tables.actions.c.ended,
+        tables_actions.actions.c.ended,
     )
 ]
 old_events = Form(

@@ -6,7 +6,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import LargeBinary, Text, bindparam
 
-from gateway.stores import tables
+from gateway.stores import tables, tables_actions
 from gateway.stores.forms import Form, given
 
 
@@ -87,5 +87,5 @@ walks = {
     "rejects": Walk(tables.rejects.c.body, tables.rejects.c.id),
     "errands": Walk(tables.errands.c.key, tables.errands.c.account, tables.errands.c.topic, tables.errands.c.hash),
     "booked": Walk(tables.booked.c.secrets, tables.booked.c.name),
-    "actions": Walk(tables.actions.c.body, tables.actions.c.id),
+    "actions": Walk(tables_actions.actions.c.body, tables_actions.actions.c.id),
 }  # fmt: skip

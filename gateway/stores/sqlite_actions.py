@@ -11,7 +11,7 @@ from sqlalchemy.dialects.sqlite import insert
 
 from gateway.action import Action, State, Taken, Wanted, step
 from gateway.errors import Stale
-from gateway.stores import tables
+from gateway.stores import tables_actions as tables
 from gateway.stores.forms import Form
 from gateway.stores.shapes import Shape
 from gateway.stores.sqlite_connection import Line, transaction

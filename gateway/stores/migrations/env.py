@@ -2,11 +2,11 @@
 
 from alembic import context
 
-from gateway.stores import tables
+from gateway.stores import tables_actions
 
 context.configure(
     connection=context.config.attributes["connection"],
-    target_metadata=tables.metadata,
+    target_metadata=tables_actions.actions.metadata,
     # SQLite can roll back a table; Alembic assumes it cannot.
     transactional_ddl=True,
 )
