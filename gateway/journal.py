@@ -41,6 +41,14 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     payload: bytes
 
 
+class Copy(msgspec.Struct, frozen=True, kw_only=True):
+    """``draft`` says once more what the entry ``of`` said when its ``payload`` was this."""
+
+    of: str
+    payload: bytes
+    draft: Draft
+
+
 class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     """The journal's word that an entry is durable. ``known`` says this door had already written the same (account, dedupe)."""
 
@@ -51,11 +59,14 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
 class Journal(Protocol):
     """Append, read by cursor, forget what is old."""
 
-    async def append(self, drafts: Sequence[Draft], *, again: bool = False) -> Sequence[Receipt]:
-        """Durable when it returns, all of them or none (JournalError). Concurrent callers share one commit. Receipts keep the order.
+    async def append(self, drafts: Sequence[Draft]) -> Sequence[Receipt]:
+        """Durable when it returns, all of them or none (JournalError). Concurrent callers share one commit. Receipts keep the order."""
+        ...
 
-        With ``again`` they are written whatever is known: somebody wants a thing projected once more, whose key has to stay what it was.
-        """
+    async def repeat(self, copies: Sequence[Copy]) -> set[str]:
+        """Write those whose original still is there with that payload, whatever is known: somebody wants a thing projected once more, whose key may
+        have to stay what it was. In the moment in which a copy is written its original is
+        neither erased nor sealed anew. Durable when it returns; returns the ids of the drafts that were written."""
         ...
 
     def shards(self, lane: Lane) -> Sequence[int]:

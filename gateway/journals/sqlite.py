@@ -101,14 +101,13 @@ class SqliteJournal:
         self._writer = ThreadPoolExecutor(1, "journal-writer")
         self._reader = ThreadPoolExecutor(1, "journal-reader")
 
-    async def append(self, drafts: Sequence[Draft], *, again: bool = False) -> Sequence[Receipt]:
+    async def append(self, drafts: Sequence[Draft]) -> Sequence[Receipt]:
         """See ``Journal.append``."""
         if self._closed:
             raise JournalError("the journal is closed", place=str(self._path))
         loop = self._loop = asyncio.get_running_loop()
         groups: set[_Group] = set()
-        accept = self._repeat if again else self._accept
-        receipts = [accept(draft, groups) for draft in drafts]
+        receipts = [self._accept(draft, groups) for draft in drafts]
         if not self._busy and self._open.values:
             self._busy = True
             # One turn of the loop later, so that everything that became ready with this caller shares the commit.
@@ -122,6 +121,10 @@ class SqliteJournal:
         elif waits:
             await asyncio.gather(*waits)
         return receipts
+
+    async def repeat(self, copies: Sequence[Copy]) -> set[str]:
+        """See ``Journal.repeat``."""
+        return await self._run(self._writer, lambda: _repeat(self._write_db, self._clock, copies))
 
     def shards(self, lane: Lane) -> Sequence[int]:  # noqa: ARG002 - every lane has the one shard
         """See ``Journal.shards``."""
@@ -184,9 +187,6 @@ class SqliteJournal:
                 groups.add(group)
                 return Receipt(id=first, known=True)
         self._open.fresh[key] = draft.id
-        return self._repeat(draft, groups)
-
-    def _repeat(self, draft: Draft, groups: set[_Group]) -> Receipt:
         self._open.add(draft)
         groups.add(self._open)
         return Receipt(id=draft.id, known=False)
@@ -376,6 +376,27 @@ def _replace(db: sqlite3.Connection, clock: Clock, payloads: Sequence[tuple[str,
         if db.in_transaction:
             db.execute("ROLLBACK")
     return done
+
+
+def _repeat(db: sqlite3.Connection, clock: Clock, copies: Sequence[Copy]) -> set[str]:
+    written: set[str] = set()
+    try:
+        _begin(db, clock)
+        for one in copies:
+            if any(
+                db.execute(f"SELECT 1 FROM {lane.value} WHERE id = ? AND payload = ?", (one.of, one.payload)).fetchone()  # noqa: S608
+                for lane in Lane
+            ):
+                group = _Group()
+                group.add(one.draft)
+                for lane_name, values in group.values.items():
+                    _write(db, _INSERTS[lane_name], values)
+                written.add(one.draft.id)
+        db.execute("COMMIT")
+    finally:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+    return written
 
 
 def _scrub(db: sqlite3.Connection, clock: Clock) -> bool:

@@ -11,11 +11,12 @@ import msgspec
 
 from gateway import journal, store
 from gateway.clock import Clock, made_at, new_id
-from gateway.errors import Erased
+from gateway.errors import Erased, JournalError
 from gateway.model.lane import Lane
 from gateway.vault import Vault
 
 _PAGE = 500
+_TRIES = 8
 
 
 class Entries(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,10 +62,28 @@ class Rewriter:
         """Do what was planned; how many were written. ``told`` hears the number so far after every step. A run that was cut off is done again."""
         written = 0
         async for page in self._pages(plan.meant, plan.upto):
-            drafts = [draft for entry in page if (draft := self._draft(entry)) is not None]
-            await self._journal.append(drafts)
-            written += len(drafts)
+            written += await self._again(page)
             told(written)
+        return written
+
+    async def _again(self, page: Sequence[journal.Entry]) -> int:
+        """An entry that is erased meanwhile must not live on in its copy; one that was sealed anew is repeated as it is now."""
+        written = 0
+        left = page
+        for _ in range(_TRIES):
+            copies = [copy for entry in left if (copy := self._copy(entry)) is not None]
+            if not copies:
+                return written
+            done = await self._journal.repeat(copies)
+            written += len(done)
+            found = [await self._journal.find(one.of) for one in copies if one.draft.id not in done]
+            left = [entry for entry in found if entry is not None]
+        if left:
+            raise JournalError(
+                "entries kept changing while they were repeated",
+                place=left[0].id,
+                remedy="try again when nothing is sealed anew",
+            )
         return written
 
     async def _pages(
@@ -81,13 +100,14 @@ class Rewriter:
                 if some := [entry for entry in page if entry.position <= end and _original(entry, meant)]:
                     yield some
 
-    def _draft(self, entry: journal.Entry) -> journal.Draft | None:
+    def _copy(self, entry: journal.Entry) -> journal.Copy | None:
         try:
             draft = copy(entry, self._vault, now=self._clock.now())
         except Erased:
             return None
         # The first one's key is taken: by it this would be the same thing said again.
-        return msgspec.structs.replace(draft, lane=Lane.BULK, dedupe=self._vault.blind("replay", draft.id))
+        fresh = msgspec.structs.replace(draft, lane=Lane.BULK, dedupe=self._vault.blind("replay", draft.id))
+        return journal.Copy(of=entry.id, payload=entry.payload, draft=fresh)
 
 
 def _wanted(entry: journal.Entry, meant: Entries) -> bool:

@@ -58,10 +58,22 @@ class Settler:
                     "the entry is older than journal.keep and gone", place=letter.entry, remedy="drop the dead letter"
                 )
             # Beside a door the journal remembers the first of them, and would take this for the same thing said twice.
-            await self._journal.append([rewrite.copy(entry, self._vault, now=self._clock.now())], again=True)
+            await self._written(entry)
             settled.append(msgspec.structs.replace(letter, state="retried", tries=letter.tries + 1))
         await self._store.bury(settled)
         return settled
+
+    async def _written(self, entry: journal.Entry) -> None:
+        """Erased when it was erased, also this moment; GatewayError when it kept being sealed anew."""
+        found: journal.Entry | None = entry
+        for _ in range(_TRIES):
+            if found is None:
+                break
+            copy = rewrite.copy(found, self._vault, now=self._clock.now())
+            if await self._journal.repeat([journal.Copy(of=found.id, payload=found.payload, draft=copy)]):
+                return
+            found = await self._journal.find(entry.id)
+        raise Purged("the entry went or kept changing while it was repeated", place=entry.id, remedy="try again")
 
     async def drop(self, letters: Sequence[store.DeadLetter], reason: str) -> None:
         """Close them for good; the reason is kept with them."""

@@ -185,10 +185,26 @@ class JournalContract:
         async def scenario(log: journal.Journal) -> None:
             await log.append([draft(1)])
             again = msgspec.structs.replace(draft(1), id="ent_again")
-            assert await log.append([again], again=True) == [journal.Receipt(id="ent_again", known=False)]
+            copy = journal.Copy(of=draft(1).id, payload=draft(1).payload, draft=again)
+            assert await log.repeat([copy]) == {"ent_again"}
             assert ids(await everything(log)) == [draft(1).id, "ent_again"]
             repeated = msgspec.structs.replace(draft(1), id="ent_repeated")
             assert await log.append([repeated]) == [journal.Receipt(id=draft(1).id, known=True)]
+
+        self.run(place, scenario)
+
+    def test_what_was_replaced_or_is_gone_is_not_written_again(self, place: Path) -> None:
+        """An entry that was erased after somebody read it does not live on in a copy; the others of the call are written."""
+
+        async def scenario(log: journal.Journal) -> None:
+            await log.append([draft(1), draft(2)])
+            copies = [
+                journal.Copy(of=one.id, payload=one.payload, draft=msgspec.structs.replace(one, id=f"{one.id}_again"))
+                for one in (draft(1), draft(2), draft(3))
+            ]  # fmt: skip
+            await log.replace([(draft(1).id, draft(1).payload, b"erased")])
+            assert await log.repeat(copies) == {f"{draft(2).id}_again"}
+            assert ids(await everything(log)) == [draft(1).id, draft(2).id, f"{draft(2).id}_again"]
 
         self.run(place, scenario)
 

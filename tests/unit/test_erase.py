@@ -10,6 +10,7 @@ import pytest
 from gateway import book, journal, store
 from gateway.errors import Erased, GatewayError, StoreError
 from gateway.model.lane import Lane
+from gateway.pipeline import rewrite
 from gateway.pipeline.about import Unknown
 from gateway.pipeline.erase import Eraser, Forgotten
 from gateway.pipeline.read import Reader
@@ -314,6 +315,33 @@ def test_entries_that_led_to_nothing_are_found_too(tmp_path: Path) -> None:
         await desk.say("members", member("C9", 9))
         assert len(await desk.ground.records.rows("customer", limit=9)) == 2
         assert await desk.ground.records.dead_letters() == []
+
+    told(tmp_path, story)
+
+
+def test_what_is_repeated_while_the_last_search_goes_on_is_found_too(tmp_path: Path) -> None:
+    """Something about the person comes in, and is repeated behind the end of what is being searched: the journal is searched until there is none."""
+
+    async def story(desk: Desk) -> None:
+        await desk.say("members", person("C1", 1))
+        (first,) = await entries(desk)
+        (row,) = await desk.ground.records.rows("customer", limit=9)
+        log, depth, asked = desk.ground.log, desk.ground.log.depth, []
+        said, copy = (rewrite.copy(first, desk.ground.vault, now=desk.ground.clock.now()) for _ in range(2))
+
+        async def measured(lane: Lane, shard: int, after: int) -> tuple[int, int | None]:
+            asked.append(lane)
+            if len(asked) == len(Lane) + 1:
+                await log.append([msgspec.structs.replace(said, dedupe=b"another")])
+            found = await depth(lane, shard, after)
+            if len(asked) == 2 * len(Lane):
+                await log.append([msgspec.structs.replace(copy, lane=lane, dedupe=b"a third")])
+            return found
+
+        log.depth = measured  # type: ignore[method-assign]
+        await forget(desk, row.id)
+        assert len(asked) > 2 * len(Lane)
+        assert await payloads(desk) == [journal.ERASED] * 3
 
     told(tmp_path, story)
 

@@ -1,7 +1,7 @@
 """Projecting entries again: what a better mapping makes of them arrives, and nothing else changes."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -112,6 +112,32 @@ def test_only_what_is_meant_is_written_again(tmp_path: Path) -> None:
             assert await again.run(await again.plan(Entries(account="members"))) == 3
             await project(desk)
         assert (await again.plan(Entries())).total == 4
+
+    on_desk(tmp_path, story)
+
+
+def test_what_is_erased_while_it_is_repeated_leaves_no_copy(tmp_path: Path) -> None:
+    """The entry was read, and is erased before its copy is written; what is sealed anew meanwhile is repeated all the same."""
+
+    async def story(desk: Desk) -> None:
+        await desk.say("members", member("C1", 1))
+        await desk.say("orders", order("B1", "C1"))
+        log, vault = desk.ground.log, desk.ground.vault
+        (gone, anew) = await entries(desk, Lane.LIVE)
+        meant, repeat = Entries(), log.repeat
+
+        async def late(copies: Sequence[journal.Copy]) -> set[str]:
+            log.repeat = repeat  # type: ignore[method-assign]
+            same = vault.seal(vault.open(anew.payload, anew.id.encode()), anew.id.encode())
+            marker = vault.seal(journal.ERASED, gone.id.encode())
+            assert await log.replace([(gone.id, gone.payload, marker), (anew.id, anew.payload, same)]) == 2
+            return await repeat(copies)
+
+        again = rewriter(desk)
+        plan = await again.plan(meant)
+        log.repeat = late  # type: ignore[method-assign]
+        assert await again.run(plan) == 1
+        assert [one.account for one in await entries(desk, Lane.BULK)] == ["orders"]
 
     on_desk(tmp_path, story)
 
