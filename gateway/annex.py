@@ -88,7 +88,7 @@ class Annex:
 
     def get(self, name: str) -> Filed | None:
         """One account, None when it has no file here."""
-        path = self._path(name)
+        path = self.path(name)
         return _read(path) if _NAME.fullmatch(name) and path.exists() else None
 
     def past(self, name: str) -> list[Past]:
@@ -98,6 +98,13 @@ class Annex:
             one = _read(path)
             found.append(Past(version=one.version, at=int(path.stem), options=dict(one)))
         return found
+
+    def changed(self, name: str) -> int:
+        """When the file was written (microseconds); 0 when there is none."""
+        try:
+            return self.path(name).stat().st_mtime_ns // 1000
+        except FileNotFoundError:
+            return 0
 
     # ------------------------------------------------------------------ writing
     def keep(self, name: str, options: Mapping[str, Any], *, version: str, now: int) -> str:
@@ -111,7 +118,7 @@ class Annex:
                 if _version(text) == current.version:
                     return current.version
                 self._put_by(name, current, now)
-            _write(self._path(name), text)
+            _write(self.path(name), text)
         return _version(text)
 
     def remove(self, name: str, *, version: str) -> None:
@@ -121,7 +128,7 @@ class Annex:
             if self._need(name, version) is None:
                 return
             shutil.rmtree(self.folder / _BEFORE / name, ignore_errors=True)
-            self._path(name).unlink()
+            self.path(name).unlink()
             _sync(self.folder)
 
     def _need(self, name: str, version: str) -> Filed | None:
@@ -147,7 +154,8 @@ class Annex:
     def _before(self, name: str) -> list[Path]:
         return sorted((self.folder / _BEFORE / name).glob("*.toml")) if _NAME.fullmatch(name) else []
 
-    def _path(self, name: str) -> Path:
+    def path(self, name: str) -> Path:
+        """Where an account's file is, or would be."""
         return self.folder / f"{name}.toml"
 
     @contextmanager

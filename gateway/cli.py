@@ -31,6 +31,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "rejects": ("outbox:rejects_app", "Requests that were refused. 拒收。"),
     "matches": ("desk:matches_app", "Customers who may be one. 疑似同一人。"),
     "merges": ("desk:merges_app", "Customers who became one. 已合并。"),
+    "accounts": ("accounts:accounts_app", "Accounts: partners this gateway speaks to. 账号。"),
     "endpoints": ("endpoints:endpoints_app", "Subscribers. 订阅端。"),
     "audit": ("tracing:audit_app", "Who did what: the audit trail. 审计。"),
     "clients": ("clients:clients_app", "Partners' programs that read the API. 接口调用方。"),

@@ -42,6 +42,7 @@ def _account(
             raise settings.unknown_key(key, sorted(known), place=at(key))
     if annex.is_filed(raw):
         _need_sealed(card, raw, at)
+        _need_within(tree, raw, at)
     common: settings.Account = settings.convert(
         {key: raw[key] for key in raw if key in _OPTION_FIELDS}, settings.Account, where
     )
@@ -72,6 +73,16 @@ def _need_sealed(card: Card, raw: Mapping[str, Any], at: Callable[[str], str]) -
             raise ConfigError(
                 "a secret of an account that is kept here stands sealed", place=at(key), remedy="enter it at the console, or with gateway accounts set"
             )  # fmt: skip
+
+
+def _need_within(tree: settings.Settings, raw: Mapping[str, Any], at: Callable[[str], str]) -> None:
+    # Whoever may keep accounts is no owner of this machine: a watched directory gives its files away, and renames them.
+    drop = (tree.gateway.data_dir / "drop").resolve()
+    watch = raw.get("watch")
+    if watch and not Path(str(watch)).resolve().is_relative_to(drop):
+        raise ConfigError(
+            f"an account that is kept here may watch directories below {drop} only", place=at("watch"), remedy="name one below it, or put the account into the config file"
+        )  # fmt: skip
 
 
 def account_faults(
@@ -114,7 +125,8 @@ def premises_of(
         return msgspec.structs.replace(opened, account=account)
 
     return Premises(
-        cards=cards, common=settings.Account, options=options, effective=_effective(tree, options),
+        cards=cards, common=settings.Account, options=options,
+        filed={name: raw.version for name, raw in tree.accounts.items() if isinstance(raw, annex.Filed)}, effective=_effective(tree, options),
         home=home_of(tree), host=tree.http.host, port=tree.http.port, keys=keys, sealed=frozenset(sealed_in(tree)),
         faults=lambda name, raw: account_faults(tree, cards, name, raw), draft=draft,
         current=lambda name, option: tree.accounts.get(name, {}).get(option),

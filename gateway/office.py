@@ -11,9 +11,11 @@ from gateway.desk.channels import open_channels
 from gateway.desk.checks import Checks
 from gateway.desk.clients import Clients
 from gateway.desk.figures import EVERY, Figures
+from gateway.desk.keeping import Keeper
 from gateway.desk.labour import labour
 from gateway.desk.lookout import Lookout, Sources
 from gateway.desk.mappings import Mappings
+from gateway.desk.premises import Premises
 from gateway.desk.resources import Desk
 from gateway.desk.shadow import Shadows
 from gateway.desk.users import Users
@@ -74,8 +76,19 @@ def desk_of(
         clock=clock, records=ground.records, log=ground.log, shelf=documents, vault=vault, limits=ground.limits, meters=ground.meters,
         accounts=ground.accounts, board=ground.board, trail=ground.trail, book=ground.book, figures=figures, parts=parts,
         clients=clients, users=users, below=tree.below, alarms=alarms_of(ground, figures, clients, users, parts), checks=checks_of(ground),
-        premises=configure.premises_of(ground.tree, ground.cards, keys=ground.keys, vault=vault, tools=ground.tools),
-        labour=work, watch=watch, witness=witness, belongings=belongings, mappings=maps, shadows=shadows_of(ground, maps),
+        premises=premises_of(ground), keeper=keeper_of(ground), labour=work, watch=watch, witness=witness, belongings=belongings, mappings=maps, shadows=shadows_of(ground, maps),
+    )  # fmt: skip
+
+
+def premises_of(ground: Ground) -> Premises:
+    """What may be known of the settings."""
+    return configure.premises_of(ground.tree, ground.cards, keys=ground.keys, vault=ground.vault, tools=ground.tools)
+
+
+def keeper_of(ground: Ground) -> Keeper:
+    """Keeps accounts beside the data."""
+    return Keeper(
+        ground.tree.gateway.data_dir, premises=premises_of(ground), log=ground.log, records=ground.records, vault=ground.vault, clock=ground.clock
     )  # fmt: skip
 
 

@@ -94,6 +94,13 @@ class Reloads:
             raise NotRunning("the gateway has ended meanwhile", remedy="gateway serve: a start reads everything anew")
         return Report(wishes=(wish,), state=STEPS[0], began=now)
 
+    def since(self) -> int:
+        """When the supervisor that holds this folder, or the last that did, began (microseconds); 0 when there was none."""
+        try:
+            return (self._folder / "lock").stat().st_mtime_ns // 1000
+        except FileNotFoundError:
+            return 0
+
     def reports(self) -> Sequence[Report]:
         """The latest reloads since the start, the latest first."""
         try:
@@ -111,6 +118,7 @@ class Reloads:
             fcntl.lockf(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
+        os.utime(self._lock.fileno())
         _ = self.take()
         self._write(())
         return True

@@ -6,6 +6,7 @@ import msgspec
 
 from gateway.clock import SystemClock
 from gateway.commands.terminal import DONE, FAULTS, UNREACHABLE, Config, Json, err, out, show, tree_of
+from gateway.errors import ConfigError
 from gateway.reload import LIVE, NotRunning, Reloads, Report
 
 _PATIENCE = 150.0
@@ -14,12 +15,15 @@ _LOOK = 0.1
 
 def reload(*, config: Config = None, json: Json = False) -> int:
     """Take up config, accounts and mappings anew without an outage; a faulty config changes nothing. 重新加载配置。"""
-    reloads = Reloads(tree_of(config).gateway.data_dir)
     try:
+        reloads = Reloads(tree_of(config).gateway.data_dir)
         report = followed(reloads, reloads.wish(SystemClock().now()), quiet=json)
     except NotRunning as error:
         err.print(f"[red]{error.code}[/red] {error.detail}: {error.remedy}")
         return UNREACHABLE
+    except ConfigError as error:
+        err.print(f"[red]refused[/red]; everything runs as before. {error}")
+        return FAULTS
     if json:
         show([msgspec.to_builtins(report)], json=True, title="reload", empty="")
     else:

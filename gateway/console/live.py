@@ -86,7 +86,7 @@ async def _changes(seat: frame.Seat, desk: Desk, lives: Lives, cookie: str) -> A
     shown: dict[str, str] = {}
     parts = lives.find(seat.path)
     end = desk.clock.monotonic() + _LONGEST
-    while parts is not None and desk.clock.monotonic() < end:
+    while parts is not None and desk.clock.monotonic() < end and not desk.watch.closed:
         try:
             now_seated = await _seated(seat, desk, lives, cookie)
             if now_seated is None:

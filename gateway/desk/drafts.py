@@ -14,6 +14,8 @@ from gateway.connector import Card
 from gateway.model.secret import Secret
 from gateway.vault import Vault
 
+# Chosen before the form, and switched by a button of its own.
+_ACTS = ("connector", "disabled")
 _REFERENCES = ("env:", "file:", "sealed:")
 
 
@@ -33,7 +35,7 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
 def fields_of(card: Card, common: type[msgspec.Struct], given: Mapping[str, Any]) -> tuple[list[Field], list[Field]]:
     """The connector's own inputs, and those of every account; ``given`` fills what is no secret."""
     own = [_field(one, given) for one in msgspec.structs.fields(card.options)]
-    shared = [_field(one, given) for one in msgspec.structs.fields(common) if one.name != "connector"]
+    shared = [_field(one, given) for one in msgspec.structs.fields(common) if one.name not in _ACTS]
     return own, shared
 
 
@@ -106,6 +108,22 @@ def without_defaults(card: Card, common: type[msgspec.Struct], raw: Mapping[str,
     own, shared = fields_of(card, common, {})
     plain = {one.name: one.value for one in [*own, *shared] if not one.secret and not one.required}
     return {name: value for name, value in raw.items() if name not in plain or _text(value) != plain[name]}
+
+
+def typed(one: Field, value: Any) -> Any:
+    """Text as the form's field means it: a number, a list, yes or no; what cannot be read so stays as it is, and is a fault."""
+    if not isinstance(value, str):
+        return value
+    if one.kind == "list":
+        return [part.strip() for part in value.split(",") if part.strip()]
+    if one.kind == "check" and value in ("true", "false"):
+        return value == "true"
+    if one.kind != "number":
+        return value
+    try:
+        return int(value) if value.strip().lstrip("-").isdigit() else float(value)
+    except ValueError:
+        return value
 
 
 _ADDRESS = re.compile(r"(?:^|_)(?:url|base|server|host)\Z")

@@ -15,13 +15,14 @@ class Premises(msgspec.Struct, frozen=True, kw_only=True):
     """``options`` are the accounts as configured and ``effective`` the whole tree, secrets masked in both. ``home`` is where partners reach this
     gateway, ``host`` and ``port`` where its door listens. ``common`` is the struct of what every account may set.
 
-    ``faults`` says what ``gateway check`` would say of an account (name, options); ``draft`` opens one with the tools it is given, and
+    ``filed`` are the versions of the accounts that run from files, by name. ``faults`` says what ``gateway check`` would say of an account (name, options); ``draft`` opens one with the tools it is given, and
     ConfigError or MappingError says why not. ``current`` is what an account has for an option now, as it stands in the config.
     """
 
     cards: Mapping[str, Card]
     common: type[msgspec.Struct]
     options: Mapping[str, Mapping[str, Any]]
+    filed: Mapping[str, str]
     effective: Mapping[str, Any]
     home: str
     host: str

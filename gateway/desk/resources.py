@@ -12,6 +12,7 @@ from gateway.desk.belongings import Belongings
 from gateway.desk.checks import Checks
 from gateway.desk.clients import Clients
 from gateway.desk.figures import Figures
+from gateway.desk.keeping import Keeper
 from gateway.desk.labour import Labour
 from gateway.desk.mappings import Mappings
 from gateway.desk.premises import Premises
@@ -53,6 +54,7 @@ class Desk(msgspec.Struct, kw_only=True):
     alarms: Alarms
     checks: Checks
     premises: Premises
+    keeper: Keeper
     witness: Witness
     parts: Callable[[], list[Part]]
     below: Callable[[str], frozenset[str]]

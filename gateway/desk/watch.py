@@ -80,6 +80,11 @@ class Watch:
             self._task.cancel()
 
     @property
+    def closed(self) -> bool:
+        """Whether this process is about to end: whoever is kept here is better off elsewhere."""
+        return self._closed
+
+    @property
     def waiting(self) -> int:
         """How many wait now."""
         return len(self._waiters)
