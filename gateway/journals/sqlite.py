@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from gateway.clock import Clock
 from gateway.errors import ConfigError, JournalError
-from gateway.journal import Draft, Entry, Receipt
+from gateway.journal import Copy, Draft, Entry, Receipt
 from gateway.model.lane import Lane
 
 T = TypeVar("T")
