@@ -16,6 +16,7 @@ from gateway.connector import Card, Limit, Reason
 from gateway.errors import GatewayError
 from gateway.meters import Meters
 from gateway.model import event
+from gateway.pipeline import operators
 from gateway.pipeline.world import PREFIXES
 from scrm import __main__ as scrm_program
 
@@ -239,6 +240,30 @@ def _deeper(markdown: str) -> str:
     return "\n".join(line for at, line in enumerate(lines) if line or at == 0 or lines[at - 1]).strip() + "\n"
 
 
+def _operators() -> list[list[str]]:
+    if set(_HAPPENS) != set(operators.TYPES):
+        raise LookupError(
+            f"docs/generate/pages.py: _HAPPENS and TYPES differ in {set(_HAPPENS) ^ set(operators.TYPES)}"
+        )
+    return [[f"`{kind}`", *_HAPPENS[kind]] for kind in operators.TYPES]
+
+
+_HAPPENS = {
+    "operator.endpoint_failing": (
+        "`endpoint/<name>`", "an endpoint did nothing but fail, or nobody polled it, for 50, 70, 90 and 100 % of its `disable_after`",
+        "`endpoint`, `percent`, `failing_since`, `cause`",
+    ),
+    "operator.endpoint_disabled": (
+        "`endpoint/<name>`", "it was disabled: by its patience, by 410, or because its client ended", "`endpoint`, `failing_since`, `cause`",
+    ),
+    "operator.endpoint_enabled": ("`endpoint/<name>`", "it was enabled again", "`endpoint`"),
+    "operator.value_tampered": (
+        "`vault`", "a sealed value was altered or moved; told once for each place",
+        "`stage`, `where`, `record`, `field`, and what else is known: `subject`, `delivery`, `endpoint`, `request`",
+    ),
+}  # fmt: skip
+
+
 def events_page() -> str:
     """docs/reference/events.md. LookupError when a type has no sentence here, or a sentence no type."""
     if set(_WHEN) != set(event.TYPES):
@@ -251,7 +276,10 @@ def events_page() -> str:
             "One applied change publishes one event, of its most specific type; `data.changed` names the fields that moved. The schema of the whole is"
             " [schemas/event.json](schemas/event.json), those of the records are beside it; what a field is, is in [model.md](model.md).\n",
             text.table(("type", "subject", "when"), rows),
-            "`data` holds the record under its kind (`data.order`), the customer it belongs to as `data.customer` with `id`, names, contact points, tags and"
+            "Events about the gateway itself go only to whoever asks for `operator.*` or for one of them by name; `*` does not mean them. Their schema, with"
+            " an example, is [schemas/operator.json](schemas/operator.json).\n",
+            text.table(("type", "subject", "when", "data"), _operators()),
+            "`data` of all others holds the record under its kind (`data.order`), the customer it belongs to as `data.customer` with `id`, names, contact points, tags and"
             " unit, and `changed`. `withheld` names the sensitivity classes of which the endpoint's grants dropped something, `erased` those of which"
             " something was erased for good; `sealed` is what was sealed for the endpoint's own key ([grants](../guides/grants.md)).\n",
         ]

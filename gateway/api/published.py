@@ -22,7 +22,7 @@ class SchemaNamed(msgspec.Struct, frozen=True, kw_only=True):
 
 @get("/schemas", sync_to_thread=False)
 def schemas() -> Page[SchemaNamed]:
-    """The schemas there are: one for each kind of record, and `event`. Any client may read them."""
+    """The schemas there are: one for each kind of record, `event`, and `operator` for events about the gateway itself. Any client may read them."""
     found = [
         SchemaNamed(name=name, version=one["x-schema"], href=f"/api/v1/schemas/{name}.json")
         for name, one in made.published().items()

@@ -20,6 +20,7 @@ from gateway.model import (
     values,
 )
 from gateway.model.record import Coded, Record
+from gateway.pipeline import operators
 
 Schema = dict[str, Any]
 
@@ -43,7 +44,7 @@ INSIDE = ("provenance",)
 
 def all_schemas() -> dict[str, Schema]:
     """File name without its ending → JSON Schema 2020-12."""
-    return {name: _record(kind) for name, kind in RECORDS.items()} | {"event": _event()}
+    return {name: _record(kind) for name, kind in RECORDS.items()} | {"event": _event(), "operator": _operator()}
 
 
 def _record(struct: type[Record]) -> Schema:
@@ -105,6 +106,42 @@ def _event() -> Schema:
         "description": "A compact JWE to this endpoint's own key: a JSON object of the sealed values by their JSON Pointers (RFC 6901).",
     }
     return _headed(schema)
+
+
+def _operator() -> Schema:
+    """Events about the gateway itself, for whoever asks for ``operator.*``."""
+    schema = msgspec.json.schema(event.Event)
+    shape = schema["$defs"]["Event"]["properties"]
+    shape["type"] = {"enum": list(operators.TYPES)}
+    shape["timestamp"]["format"] = "date-time"
+    shape["data"] = {
+        "type": "object",
+        "description": "What happened, by the names that its type has; never a value of anybody.",
+        "properties": {name: {**kind, "description": said} for name, (kind, said) in _OPERATOR_DATA.items()},
+    }
+    schema["examples"] = [OPERATOR_EXAMPLE]
+    return _headed(schema)
+
+
+_TEXT, _NULLABLE = {"type": "string"}, {"type": ["string", "null"]}
+_OPERATOR_DATA: Mapping[str, tuple[Schema, str]] = {
+    "endpoint": (_TEXT, "The endpoint it is about, or at which it was met."),
+    "percent": ({"type": "integer"}, "How much of its `disable_after` the endpoint has used up: 50, 70, 90 or 100."),
+    "failing_since": ({**_NULLABLE, "format": "date-time"}, "The first failure after which nothing succeeded, or since when nobody polls."),
+    "cause": (_NULLABLE, "Why: the last failure's word, or why it was disabled."),
+    "stage": (_TEXT, "Who met an altered value: deliver, project, reseal, erase, read, api, console or poll."),
+    "where": (_TEXT, "The id of what the altered value stood in: an event, an entry, a record."),
+    "record": (_TEXT, "The record whose value was altered."),
+    "field": (_TEXT, "The path of the altered value in its record."),
+    "subject": (_TEXT, "The record that the event with the altered value is about."),
+    "delivery": (_TEXT, "The delivery that is dead for it."),
+    "request": (_TEXT, "The request of the partner API that met it."),
+}  # fmt: skip
+OPERATOR_EXAMPLE: Schema = {
+    "id": "evt_0199c0c0000070008000000000000007", "type": "operator.endpoint_failing", "timestamp": "2026-11-11T00:01:23.000000Z", "schema": 1,
+    "subject": "endpoint/crm", "sequence": 3, "source": {"account": "", "connector": "", "entry": "", "mapping": ""},
+    "data": {"endpoint": "crm", "percent": 50, "failing_since": "2026-11-08T12:01:23.000000Z", "cause": "http 503"},
+}  # fmt: skip
 
 
 def _action() -> Schema:

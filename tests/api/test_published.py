@@ -58,7 +58,7 @@ def test_schemas_are_listed_and_read_by_any_client(tmp_path: Path) -> None:
     async def story(house: House) -> None:
         async with house.caller(scopes=("orders:read",)) as client:
             listed = (await client.get("/api/v1/schemas")).json()["items"]
-            assert {one["name"] for one in listed} == {*schemas.RECORDS, "event"}
+            assert {one["name"] for one in listed} == {*schemas.RECORDS, "event", "operator"}
             for one in listed:
                 answer = await client.get(one["href"])
                 assert answer.json()["$schema"].endswith("2020-12/schema")

@@ -4,10 +4,13 @@ import copy
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 
 from docs.generate import __main__ as generate
 from docs.generate import schemas
+from gateway.model.event import Event
+from gateway.pipeline import operators, vigil
 
 Schema = dict[str, Any]
 
@@ -101,3 +104,26 @@ def test_a_sensitive_field_says_so() -> None:
     assert shape["name"]["x-sensitivity"] == "identity"
     assert shape["deceased"]["x-sensitivity"] == "health"
     assert "x-sensitivity" not in shape["gender"]
+
+
+def test_operator_events_have_a_schema_that_knows_every_type_and_fact() -> None:
+    """With an example that keeps to it."""
+    operator = schemas.all_schemas()["operator"]
+    shape = operator["$defs"]["Event"]["properties"]
+    assert shape["type"]["enum"] == list(operators.TYPES)
+    (example,) = operator["examples"]
+    assert msgspec.convert(example, Event).type in operators.TYPES
+    assert example["data"].keys() <= shape["data"]["properties"].keys()
+    # Whatever the gateway tells is described.
+    told = {
+        "endpoint",
+        *vigil._facts(vigil.Pulse("x"), 50),
+        "stage",
+        "where",
+        "record",
+        "field",
+        "subject",
+        "delivery",
+        "request",
+    }
+    assert told == shape["data"]["properties"].keys()
