@@ -17,6 +17,7 @@ Oversized = Callable[[str, Request, int], Reply]
 
 _log = structlog.get_logger()
 _PREFIX = "/in/"
+_METHODS = ("GET", "POST")
 FAULT = Reply(
     status=500,
     body=b'{"title":"a fault of the gateway, send it again","status":500}',
@@ -55,38 +56,38 @@ class HttpDoor:
         # HTTP/2 knows no such header, and is told by the server itself.
         if self.leaving and scope.http_version.startswith("1"):
             protocol = Farewell(protocol)
-        if scope.proto != "http" or not scope.path.startswith(_PREFIX):
+        path = scope.path
+        if scope.proto != "http" or not path.startswith(_PREFIX):
             # Whoever asks whether we live must not wait until everything else is loaded.
-            if scope.path == LIVE_PATH and scope.method == "GET":
+            if path == LIVE_PATH and scope.method == "GET":
                 protocol.response_bytes(LIVE.status, [("content-type", LIVE.content_type)], LIVE.body)
                 return
             await self._inner(scope, protocol)
             return
-        reply = await self._answer(scope, protocol)
+        method = scope.method
+        reply = await self._answer(scope, protocol, method, path) if method in _METHODS else NOT_ALLOWED
         protocol.response_bytes(reply.status, [("content-type", reply.content_type), *reply.headers], reply.body)
 
-    async def _answer(self, scope: Any, protocol: Any) -> Reply:
-        if scope.method not in ("GET", "POST"):
-            return NOT_ALLOWED
+    async def _answer(self, scope: Any, protocol: Any, method: str, path: str) -> Reply:
         headers = dict(scope.headers.items())
         body = await self._body(headers, protocol)
         began = self._clock.now()
         request = Request(
-            method=scope.method,
-            path=scope.path,
+            method=method,
+            path=path,
             query=scope.query_string,
             headers=headers,
             body=body if isinstance(body, bytes) else b"",
             peer=scope.client.rpartition(":")[0].strip("[]"),
             received_at=began,
         )
-        name = scope.path[len(_PREFIX) :]
+        name = path[len(_PREFIX) :]
         try:
             reply = (
                 await self._accept(name, request) if isinstance(body, bytes) else self._oversized(name, request, body)
             )
         except Exception:  # the HTTP edge: a fault of ours is a 500 that says nothing, and a log line that says all
-            _log.exception("door.fault", path=scope.path)
+            _log.exception("door.fault", path=path)
             return FAULT
         self._meters.ack.observe((self._clock.now() - began) / 1e6)
         return reply
