@@ -10,6 +10,7 @@ from litestar.response import Redirect
 from litestar.static_files import create_static_files_router
 
 from gateway.console import (
+    accounts,
     alerts,
     audit,
     connectors,
@@ -56,6 +57,7 @@ PAGES = (
     connectors.trying,
     connectors.new,
     connectors.trying_new,
+    *accounts.PAGES,
     alerts.alerts,
     alerts.silence,
     alerts.speak,
@@ -71,6 +73,7 @@ LIVE: tuple[tuple[str, frame.Parts], ...] = (
     *dead.LIVE,
     ("/console/alerts", alerts.parts),
     ("/console/connectors", connectors.parts),
+    *accounts.LIVES,
     ("/console/audit", audit.parts),
     ("/console/settings", house.key_parts),
     ("/console/connectors/[^/]+", connectors.account_parts),

@@ -6,15 +6,16 @@ from typing import Any
 import msgspec
 from litestar import Request, Response, get, post
 from litestar.di import NamedDependency
-from litestar.exceptions import NotFoundException
+from litestar.exceptions import NotFoundException, PermissionDeniedException
 from litestar.params import FromPath
 from litestar.response import Redirect
 
 from gateway.connector import Can
-from gateway.console import export, frame
+from gateway.console import accounts, export, frame
 from gateway.desk import doctor, drafts
 from gateway.desk.checks import Line, Told
 from gateway.desk.connectors import CLASSES, Condition, conditions
+from gateway.desk.keeping import FILE, Fault
 from gateway.desk.resources import Desk
 from gateway.errors import GatewayError
 from gateway.pipeline.accounts import Opened
@@ -31,7 +32,8 @@ async def parts(seat: frame.Seat, desk: Desk) -> dict[str, str]:
     """Every account."""
     found = await conditions(desk, seat.viewer)
     now = desk.clock.now()
-    return {"grid": frame.fragment("parts/connectors.html", seat, now, conditions=found, span=_span, classes=CLASSES)}
+    grid = frame.fragment("parts/connectors.html", seat, now, conditions=found, span=_span, classes=CLASSES)
+    return {"grid": grid, "unsettled": accounts.unsettled(seat, desk)}
 
 
 @get("/connectors")
@@ -104,6 +106,7 @@ async def account(request: Request[Any, Any, Any], desk: NamedDependency[Desk], 
         parts=placed,
         one=one,
         options=desk.premises.options.get(name, {}),
+        held=desk.keeper.get(name),
         readme=f"connectors/{one.opened.card.name}/README.md",
     )
 
@@ -127,16 +130,23 @@ async def _examined(opened: Opened, home: str) -> Told:
 @get("/connectors/{name:str}/form", opt=_ADMIN)
 async def form(request: Request[Any, Any, Any], desk: NamedDependency[Desk], name: FromPath[str]) -> Response[Any]:
     """An account's own, filled with what it has."""
-    one = await _condition(frame.seat_of(request), desk, name)
-    return _form(request, desk, name=name, connector=one.opened.card.name, given=desk.premises.options.get(name, {}))
+    connector = await _connector(frame.seat_of(request), desk, name)
+    given = desk.keeper.options(name) or desk.premises.options.get(name, {})
+    return _form(request, desk, name=name, connector=connector, given=given)
 
 
 @post("/connectors/{name:str}/form", opt=_ADMIN, status_code=200)
 async def trying(request: Request[Any, Any, Any], desk: NamedDependency[Desk], name: FromPath[str]) -> Response[Any]:
-    """Check and try; nothing is changed."""
+    """Check and try, which changes nothing; or save (``act``)."""
     fields = await frame.form(request)
-    one = await _condition(frame.seat_of(request), desk, name)
-    return await _tried(request, desk, fields, name=name, connector=one.opened.card.name)
+    connector = await _connector(frame.seat_of(request), desk, name)
+    return await _tried(request, desk, fields, name=name, connector=connector)
+
+
+async def _connector(seat: frame.Seat, desk: Desk, name: str) -> str:
+    """Of an account that runs, or is about to."""
+    held = desk.keeper.get(name) if frame.allowed(accounts.ADMIN, seat.viewer) else None
+    return held.connector if held else (await _condition(seat, desk, name)).opened.card.name
 
 
 @get("/new-connector", opt=_ADMIN)
@@ -150,7 +160,7 @@ async def new(request: Request[Any, Any, Any], desk: NamedDependency[Desk]) -> R
 
 @post("/new-connector", opt=_ADMIN, status_code=200)
 async def trying_new(request: Request[Any, Any, Any], desk: NamedDependency[Desk]) -> Response[Any]:
-    """Check and try; nothing is changed."""
+    """Check and try, which changes nothing; or save (``act``)."""
     fields = await frame.form(request)
     connector = fields.get("connector", "")
     if connector not in desk.premises.cards:
@@ -163,35 +173,72 @@ def _form(
 ) -> Response[Any]:
     card = desk.premises.cards[connector]
     own, shared = drafts.fields_of(card, desk.premises.common, given)
-    known = name in desk.premises.options
-    context = {"lines": [], "toml": "", "kept": {}, **more}
+    held = desk.keeper.get(name) if more.get("known", True) else None
+    context = {
+        "lines": [], "toml": "", "kept": {}, "held": held, "version": held.version if held else "",
+        "keeps": frame.allowed(accounts.ADMIN, frame.seat_of(request).viewer) and (held is None or held.source == FILE), **more, "known": held is not None,
+    }  # fmt: skip
     return frame.page(
-        request, "connector_form.html", now=desk.clock.now(), here="connectors", card=card, own=own, shared=shared, account=name, known=known,
-        has={one.name for one in own if one.secret and desk.premises.current(name, one.name)}, home=desk.premises.home, **context,
+        request, "connector_form.html", now=desk.clock.now(), here="connectors", card=card, own=own, shared=shared, account=name,
+        has={one.name for one in own if one.secret and _current(desk, name, one.name)}, home=desk.premises.home, **context,
     )  # fmt: skip
+
+
+def _current(desk: Desk, name: str, option: str) -> Any:
+    """What an account has for an option now: as its file says, which may run in a moment, or as the config does."""
+    filed = desk.keeper.options(name)
+    return filed.get(option) if filed else desk.premises.current(name, option)
 
 
 async def _tried(
     request: Request[Any, Any, Any], desk: Desk, said: dict[str, str], *, name: str, connector: str
 ) -> Response[Any]:
-    card = desk.premises.cards[connector]
+    card, seat = desk.premises.cards[connector], frame.seat_of(request)
     own, shared = drafts.fields_of(card, desk.premises.common, {})
     secrets = [one.name for one in own if one.secret]
+    # A new account's form is not a way to the secrets of one that is there.
+    fresh = request.url.path.endswith("/new-connector")
     # What was typed once is not typed again, and never goes back to the browser but sealed.
     sealed = {key: said[_KEPT + key] for key in secrets if said.get(_KEPT + key, "").startswith(PREFIX)}
     sealed |= {key: seal(said[key].strip(), desk.vault) for key in secrets if said.get(key, "").strip()}
-    now_has = {key: desk.premises.current(name, key) for key in secrets}
+    now_has = {key: None if fresh else _current(desk, name, key) for key in secrets}
     entered = drafts.read([*own, *shared], {**said, **dict.fromkeys(secrets, "")}, {**now_has, **sealed})
     raw = drafts.without_defaults(card, desk.premises.common, entered)
     unsaid = [key for key in secrets if now_has[key] and key not in sealed]
-    moved = drafts.moved([*own, *shared], raw, desk.premises.options.get(name, {})) if unsaid else ()
-    await desk.did(frame.seat_of(request).viewer, "account_try", name or "?", connector=connector)
-    lines = await _lines(desk, name, connector, raw) if not moved else [_elsewhere(moved, unsaid)]
+    before = desk.keeper.options(name) or desk.premises.options.get(name, {})
+    moved = drafts.moved([*own, *shared], raw, before) if unsaid else ()
+    saving = said.get("act") == "save"
+    await desk.did(
+        seat.viewer,
+        "account_save" if saving else "account_try",
+        name or "?",
+        connector=connector,
+        **_changed(before, raw),
+    )
+    lines = await _lines(desk, name, connector, raw, reach=not saving) if not moved else [_elsewhere(moved, unsaid)]
     right = not any(line.state == "fault" and line.part == "config" for line in lines)
+    if saving and right:
+        if not frame.allowed(accounts.ADMIN, seat.viewer):
+            raise PermissionDeniedException("your role does not allow this")
+        try:
+            desk.keeper.keep(name, connector, raw, version=said.get("version", ""))
+            _ = desk.keeper.wish()
+            return Redirect(accounts.address(name, did="save"), status_code=303)
+        except Fault as error:
+            lines = [Line(state="fault", part="config", detail=str(one)) for one in error.faults]
     text = drafts.toml(name, connector, raw, [*own, *shared], desk.vault) if right else ""
     return _form(
-        request, desk, name=name, connector=connector, given={**raw, **said}, lines=lines, toml=text, kept=sealed
+        request, desk, name=name, connector=connector, given={**raw, **said}, lines=lines, toml=text, kept=sealed, known=not fresh,
+        version=said.get("version", ""),
     )  # fmt: skip
+
+
+def _changed(before: Any, raw: dict[str, Any]) -> dict[str, str]:
+    """For the trail: which options, and never what they are."""
+    names = [
+        key for key in {**before, **raw} if before.get(key) != raw.get(key) and key not in ("connector", "disabled")
+    ]
+    return {"options": " ".join(names)[:400]}
 
 
 def _elsewhere(moved: Sequence[str], unsaid: Sequence[str]) -> Line:
@@ -200,8 +247,8 @@ def _elsewhere(moved: Sequence[str], unsaid: Sequence[str]) -> Line:
     return Line(state="fault", part="config", detail=detail)
 
 
-async def _lines(desk: Desk, name: str, connector: str, raw: dict[str, Any]) -> list[Line]:
-    """Faults of the config first; without any, what the platform's test says."""
+async def _lines(desk: Desk, name: str, connector: str, raw: dict[str, Any], *, reach: bool = True) -> list[Line]:
+    """Faults of the config first; without any, what the platform's test says, if it is to be reached."""
     if not name or "/" in name or len(name) > 60:
         return [
             Line(
@@ -215,7 +262,7 @@ async def _lines(desk: Desk, name: str, connector: str, raw: dict[str, Any]) -> 
         return [Line(state="fault", part="config", detail=str(one)) for one in faults]
     try:
         opened = desk.premises.draft(name, given)
-        return [Line(state="ok", part="config", detail=""), *await _platform(desk, opened)]
+        return [Line(state="ok", part="config", detail=""), *(await _platform(desk, opened) if reach else ())]
     except GatewayError as error:
         return [Line(state="fault", part="config", detail=str(error))]
 

@@ -10,6 +10,7 @@ from litestar.response import Redirect
 
 from gateway import access
 from gateway.clock import instant, parse
+from gateway.connector import Can
 from gateway.console import frame, words
 from gateway.desk import stewards
 from gateway.desk.resources import Desk
@@ -155,7 +156,8 @@ async def _clients(request: Request[Any, Any, Any], desk: Desk, made: Any) -> Re
     classes = [one.value for one in access.LEAST]
     least = {one.value: how for one, how in access.LEAST.items()}
     return frame.page(
-        request, "clients.html", now=now, here="settings", listed=listed, made=made, scopes=access.SCOPES, classes=classes, hows=_HOWS, least=least
+        request, "clients.html", now=now, here="settings", listed=listed, made=made, scopes=access.SCOPES, classes=classes, hows=_HOWS, least=least,
+        bringable=[one.account.name for one in desk.accounts.all() if Can.IMPORT in one.card.can],
     )  # fmt: skip
 
 
@@ -165,12 +167,14 @@ async def decide_client(request: Request[Any, Any, Any], desk: NamedDependency[D
     fields = await frame.form(request)
     seat, act, name = frame.seat_of(request), fields.get("act", ""), fields.get("id", "")
     if act == "make":
-        client = _wanted(fields, seat)
+        client = _wanted(fields, seat, desk)
         detail = {
             "scopes": " ".join(client.scopes),
             "grants": " ".join(f"{key}={one.how}" for key, one in client.grants.items()),
             "reason": "; ".join(sorted({one.reason for one in client.grants.values() if one.reason})),
         }
+        if client.accounts:
+            detail["accounts"] = " ".join(client.accounts)
         await desk.did(seat.viewer, "client_make", client.name, **detail)
         return await _clients(request, desk, await desk.clients.make(client))
     if act == "rotate":
@@ -184,7 +188,7 @@ async def decide_client(request: Request[Any, Any, Any], desk: NamedDependency[D
     return Redirect("/console/clients", status_code=303)
 
 
-def _wanted(fields: dict[str, str], seat: frame.Seat) -> access.Client:
+def _wanted(fields: dict[str, str], seat: frame.Seat, desk: Desk) -> access.Client:
     """What the form says. ConfigError for a name, a scope or a time that is none."""
     name = fields.get("name", "").strip()[:80]
     scopes = tuple(scope for scope in access.SCOPES if fields.get(f"scope.{scope}"))
@@ -196,9 +200,19 @@ def _wanted(fields: dict[str, str], seat: frame.Seat) -> access.Client:
     least = {one.value: how for one, how in access.LEAST.items()}
     grants = {key: access.Lent(how=how, until=until, reason=reason) for key, how in hows.items() if how != least[key]}
     return access.Client(
-        id="", name=name, scopes=scopes, unit=fields.get("unit", "").strip() or None, grants=grants,
+        id="", name=name, scopes=scopes, unit=fields.get("unit", "").strip() or None, grants=grants, accounts=_brings(fields, scopes, desk),
         until=_instant(fields.get("until", ""), seat),
     )  # fmt: skip
+
+
+def _brings(fields: dict[str, str], scopes: tuple[str, ...], desk: Desk) -> tuple[str, ...]:
+    """The accounts that records may be brought into. ConfigError without the scope that it needs."""
+    chosen = tuple(one.account.name for one in desk.accounts.all() if fields.get(f"account.{one.account.name}"))
+    if chosen and "imports:write" not in scopes:
+        raise ConfigError(
+            "accounts to bring records into need the scope imports:write", remedy="choose both, or neither"
+        )
+    return chosen
 
 
 def _instant(said: str, seat: frame.Seat) -> int | None:

@@ -4,6 +4,7 @@ from functools import cache
 from zoneinfo import ZoneInfo
 
 from gateway.console.words import (
+    accounts,
     alerts,
     connectors,
     customers,
@@ -19,6 +20,7 @@ from gateway.console.words import (
 
 LANGUAGES = ("zh", "en")
 WORDS: dict[str, tuple[str, str]] = {
+    **accounts.WORDS,
     **alerts.WORDS,
     **connectors.WORDS,
     **customers.WORDS,

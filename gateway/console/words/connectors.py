@@ -2,7 +2,7 @@
 
 WORDS: dict[str, tuple[str, str]] = {
     "cn_none": ("还没有配置任何账号", "No account is configured yet"),
-    "cn_none_hint": ("选择一个连接器，填表、测试，把生成的配置贴进配置文件", "Choose a connector, fill in its form, try it, and paste what comes out into the config"),
+    "cn_none_hint": ("选择一个连接器，填表、测试、保存，几秒内生效", "Choose a connector, fill in its form, try it and save: it is live within seconds"),
     "cn_nobody": ("没有这个账号", "There is no such account"),
     "cn_no_card": ("没有这个连接器", "There is no such connector"),
     "cn_level_bad": ("异常", "Broken"),
@@ -45,8 +45,8 @@ WORDS: dict[str, tuple[str, str]] = {
     "cn_more": ("详情与诊断", "Details and doctor"),
     "cn_form": ("账号表单", "Account form"),
     "cn_form_hint": (
-        "填好后点“检查并测试”：先按 gateway check 的规则检查，再像平台一样测试。这里不会改动正在运行的配置：把生成的配置贴进配置文件，重启网关后生效。",
-        "This checks as gateway check does, and then plays the platform's own test. Nothing that runs is changed here: paste what comes out into the config and restart the gateway.",
+        "“检查并测试”先按 gateway check 的规则检查，再像平台一样测试，不改动正在运行的配置。",
+        "Checking does what gateway check does, and then plays the platform's own test; it changes nothing.",
     ),
     "cn_account": ("账号名（是回调地址的一部分）", "Account name (part of its address)"),
     "cn_required": ("必填", "required"),
@@ -59,7 +59,6 @@ WORDS: dict[str, tuple[str, str]] = {
     "cn_part_url": ("回调地址测试（echostr）", "URL check (echostr)"),
     "cn_part_platform": ("平台接口测试", "Platform call"),
     "cn_fine": ("通过", "fine"),
-    "cn_toml": ("贴进配置文件的内容", "What to put into the config"),
     "cn_toml_hint": ("密钥已用本网关的密钥加密（sealed:…），只有它能打开。", "Secrets are sealed with this gateway's key (sealed:…): nobody else opens them."),
     # examinations
     "ck_never": ("还没有检查过", "Not looked at yet"),
