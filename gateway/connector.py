@@ -180,6 +180,7 @@ class Reason(Enum):
     METHOD = "method"
     CREDENTIALS = "credentials"
     TOO_LARGE = "too_large"
+    LENGTH = "length"
     PEER = "peer"
 
 

@@ -50,16 +50,17 @@ class Bridge:
         """Serve one request."""
         # A request that says neither how long its body is nor that it comes in chunks has none (RFC 9112 §6.3).
         length = scope.headers.get("content-length", "" if "transfer-encoding" in scope.headers else "0")
-        exchange = _Exchange(protocol, small=length.isdigit() and int(length) <= _SMALL)
+        exchange = _Exchange(protocol, length=int(length) if length.isdigit() else None)
         await self._app(_asgi_scope(scope), exchange.receive, exchange.send)
 
 
 class _Exchange:
     """One request's body and answer."""
 
-    def __init__(self, protocol: Any, *, small: bool) -> None:
+    def __init__(self, protocol: Any, *, length: int | None) -> None:
         self._protocol = protocol
-        self._small = small
+        self._small = length is not None and length <= _SMALL
+        self._left = length
         self._parts: AsyncIterator[bytes] | None = None
         self._asked = False
         self._status = 500
@@ -74,7 +75,11 @@ class _Exchange:
             return {"type": "http.disconnect"}
         if self._small:
             self._asked = True
-            return {"type": "http.request", "body": await self._protocol(), "more_body": False}
+            try:
+                return {"type": "http.request", "body": await self._protocol(), "more_body": False}
+            except RuntimeError:
+                # The server's own way of saying that it was cut off.
+                return {"type": "http.disconnect"}
         if self._parts is None:
             self._parts = aiter(self._protocol)
         try:
@@ -83,6 +88,11 @@ class _Exchange:
         except StopAsyncIteration:
             part = None
         self._asked = part is None
+        if self._left is not None:
+            self._left -= len(part or b"")
+            if part is None and self._left > 0:
+                # The server (granian 2.8.7) hands over what was cut off as if that had been all.
+                return {"type": "http.disconnect"}
         return {"type": "http.request", "body": bytes(part or b""), "more_body": part is not None}
 
     async def _over(self) -> None:

@@ -13,7 +13,7 @@ from gateway.doors.farewell import Farewell
 from gateway.meters import Meters
 
 Accept = Callable[[str, Request], Awaitable[Reply]]
-Oversized = Callable[[str, Request, int], Reply]
+Oversized = Callable[[str, Request, int | None], Reply]
 
 _log = structlog.get_logger()
 _PREFIX = "/in/"
@@ -37,7 +37,8 @@ NOT_ALLOWED = Reply(
 
 
 class HttpDoor:
-    """An RSGI application. ``max_body`` in bytes; a larger body is read no further and answered by ``oversized``."""
+    """An RSGI application. ``max_body`` in bytes; a larger body is not read and answered by ``oversized``, with its
+    length, or None for one of which nobody says how long it is."""
 
     def __init__(
         self, *, accept: Accept, oversized: Oversized, inner: App, clock: Clock, meters: Meters, max_body: int
@@ -70,7 +71,7 @@ class HttpDoor:
 
     async def _answer(self, scope: Any, protocol: Any, method: str, path: str) -> Reply:
         headers = dict(scope.headers.items())
-        body = await self._body(headers, protocol)
+        body = await self._body(headers, scope, protocol)
         began = self._clock.now()
         request = Request(
             method=method,
@@ -92,16 +93,12 @@ class HttpDoor:
         self._meters.ack.observe((self._clock.now() - began) / 1e6)
         return reply
 
-    async def _body(self, headers: Mapping[str, str], protocol: Any) -> bytes | int:
-        """The whole body; or, when it is larger than allowed, how many bytes it has or had come by then."""
+    async def _body(self, headers: Mapping[str, str], scope: Any, protocol: Any) -> bytes | int | None:
+        """The whole body; or, when it is larger than allowed, how long it is; or None where nobody says."""
         length = headers.get("content-length", "")
         if length.isdigit():
             return bytes(await protocol()) if int(length) <= self._max_body else int(length)
-        # Nobody said how long it is: it is read in parts, and no further than allowed.
-        parts, size = [], 0
-        async for part in protocol:
-            size += len(part)
-            if size > self._max_body:
-                return size
-            parts.append(part)
-        return b"".join(parts)
+        # The server (granian 2.8.7) hands a body that was cut off over as if that had been all, but where it is read in one go, which knows no limit.
+        if "transfer-encoding" in headers or (scope.method == "POST" and scope.http_version.startswith("2")):
+            return None
+        return b""

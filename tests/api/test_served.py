@@ -1,5 +1,6 @@
 """The API over real sockets: bodies that are too large, methods that are there, and readers beside whoever pushes."""
 
+import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -57,6 +58,24 @@ def test_body_in_parts_is_read_as_one(api: httpx.Client) -> None:
     """A sender need not say how long it is."""
     parts = (bytes([one]) for one in b'{"phone": "13800138000"}')
     assert api.post(LOOKUP, content=parts).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("said", "size", "status"),
+    [("content-length: 9000", 900, b""), ("content-length: 200000", 90_000, b""), ("transfer-encoding: chunked", 0, b" 411 ")],
+)  # fmt: skip
+def test_rows_that_are_cut_off_are_no_import(
+    gateway: Served, api: httpx.Client, said: str, size: int, status: bytes
+) -> None:
+    """The sender died after some of them: no job is begun with fewer rows than were sent, and the next request is served."""
+    before = api.get("/api/v1/jobs").json()["items"]
+    with socket.create_connection((api.base_url.host, api.base_url.port)) as line:
+        head = f"POST /api/v1/imports?account=erp HTTP/1.1\r\nhost: x\r\nauthorization: {api.headers['authorization']}\r\ncontent-type: text/csv\r\n{said}\r\n\r\n"
+        line.sendall(head.encode() + (b"order_no,customer_code\n" + b"A1,C1\n" * size)[:size])
+        line.shutdown(socket.SHUT_WR)
+        answer = line.recv(4096)
+    assert b" 202 " not in answer and status in answer
+    assert api.get("/api/v1/jobs").json()["items"] == before
 
 
 def test_options_names_every_method_of_a_path(api: httpx.Client) -> None:

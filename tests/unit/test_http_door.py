@@ -25,7 +25,7 @@ class Inside:
 
     def __init__(self) -> None:
         self.requests: list[tuple[str, Request]] = []
-        self.oversized: list[int] = []
+        self.oversized: list[int | None] = []
 
     async def accept(self, name: str, request: Request) -> Reply:
         if name == "broken":
@@ -33,14 +33,17 @@ class Inside:
         self.requests.append((name, request))
         return Reply(status=202, body=b"kept", content_type="text/plain", headers=(("x-own", "yes"),))
 
-    def refuse(self, _name: str, _request: Request, size: int) -> Reply:
+    def refuse(self, _name: str, _request: Request, size: int | None) -> Reply:
         self.oversized.append(size)
         return TOO_LARGE
 
 
 async def inner(scope: Any, receive: Any, send: Any) -> None:
     """An ASGI application that echoes, or streams two parts."""
-    body = (await receive())["body"]
+    said = await receive()
+    if said["type"] == "http.disconnect":
+        raise ConnectionError("the sender is gone")
+    body = said["body"]
     await send(
         {
             "type": "http.response.start",
@@ -108,20 +111,54 @@ def test_a_callback_reaches_its_account_with_everything_it_said() -> None:
     served(story)
 
 
-@pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunked"])
-def test_a_body_over_the_limit_is_refused_and_one_at_it_is_taken(chunked: bool) -> None:
-    """Whether the sender says how long it is or not."""
-
-    async def parts(size: int) -> AsyncIterator[bytes]:
-        for _ in range(size // 100):
-            yield b"x" * 100
+def test_a_body_over_the_limit_is_refused_and_one_at_it_is_taken() -> None:
+    """The sender says how long it is, and none of what is too long is read."""
 
     async def story(http: httpx.AsyncClient, inside: Inside) -> None:
         for size, status in ((MOST, 202), (MOST + 100, 413)):
-            answer = await http.post("/in/shop", content=parts(size) if chunked else b"x" * size)
+            answer = await http.post("/in/shop", content=b"x" * size)
             assert answer.status_code == status
         assert [len(request.body) for _, request in inside.requests] == [MOST]
         assert inside.oversized == [MOST + 100]
+
+    served(story)
+
+
+def test_a_body_in_chunks_is_refused_since_nobody_could_tell_whether_it_is_whole() -> None:
+    """The connection serves on, and a body of no bytes needs no length."""
+
+    async def parts() -> AsyncIterator[bytes]:
+        yield b"x" * 100
+
+    async def story(http: httpx.AsyncClient, inside: Inside) -> None:
+        answer = await http.post("/in/shop", content=parts())
+        assert (answer.status_code, inside.oversized, inside.requests) == (413, [None], [])
+        assert (await http.get("/in/shop?echostr=1")).status_code == 202
+        assert [request.body for _, request in inside.requests] == [b""]
+
+    served(story)
+
+
+@pytest.mark.parametrize(
+    ("said", "sent"),
+    [("content-length: 10", b"hello"), ("transfer-encoding: chunked", b"5\r\nhello\r\n"), ("transfer-encoding: chunked", b"5\r\nhe")],
+    ids=["length", "between chunks", "in a chunk"],
+)  # fmt: skip
+@pytest.mark.parametrize("path", ["/in/shop", "/echo"])
+def test_a_body_that_is_cut_off_reaches_nobody(path: str, said: str, sent: bytes) -> None:
+    """The sender died: neither the pipeline nor the inner application takes what came for all of it, unless it came in chunks to the latter."""
+
+    async def story(http: httpx.AsyncClient, inside: Inside) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", http.base_url.port)
+        writer.write(f"POST {path} HTTP/1.1\r\nhost: x\r\n{said}\r\n\r\n".encode() + sent)
+        await writer.drain()
+        await asyncio.sleep(0.1)
+        writer.write_eof()
+        answer = await reader.read()
+        writer.close()
+        assert inside.requests == []
+        if path == "/in/shop" or said.startswith("content-length"):
+            assert b" 20" not in answer.partition(b"\r\n")[0]
 
     served(story)
 
