@@ -171,8 +171,9 @@ class Receiver:
             headers=(("retry-after", str(max(1, round(wait + 0.5)))),),
         )
 
-    def oversized(self, name: str, request: Request, size: int) -> Reply:
-        """The answer to a body over the limit, of which ``size`` bytes had come when the reading stopped; none of it is kept."""
+    def oversized(self, name: str, request: Request, size: int | None) -> Reply:
+        """The answer to a body of ``size`` bytes, which is over the limit, or to one of which nobody says how long it is (None): whether such a one
+        is whole cannot be told. None of it is kept."""
         opened = self._accounts.get(name)
         if opened is None:
             return NOT_FOUND
