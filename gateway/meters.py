@@ -26,6 +26,16 @@ class Meters:
         self.ack = Histogram(
             "gateway_ack_seconds", "From the last byte of a request to its answer", buckets=_FAST, registry=registry
         )
+        self.mllp = Counter(
+            "gateway_mllp",
+            "What an MLLP listener met: connections, turned_away, frames, junk (bytes outside of frames), restarted (frames that began again), too_large, timeouts,"
+            " unanswered (frames not written down in time)",
+            ["account", "met"],
+            registry=registry,
+        )
+        self.mllp_open = Gauge(
+            "gateway_mllp_connections", "Connections that are open to an MLLP listener", ["account"], registry=registry
+        )
         self.projected = Counter("gateway_projected", "Entries applied", ["account", "topic"], registry=registry)
         self.dead = Counter(
             "gateway_dead_letters", "Entries that a person must look at", ["account", "cause"], registry=registry

@@ -124,6 +124,7 @@ class Door:
         self._journal_fault = ""
         self._tree, self._tree_due = units.Units(), 0.0
         self._office: Office | None = None
+        self._mllp: dict[str, Server] = {}
 
     async def run(self, turn: Turn) -> None:
         """For its turn; then finish what was begun."""
@@ -205,6 +206,7 @@ class Door:
             max_frame=options.max_frame,
             clock=self._ground.clock,
         )
+        self._mllp[name] = server
         _log.info("door.mllp_listening", account=name, port=server.port)
         return server
 
@@ -215,6 +217,7 @@ class Door:
             try:
                 await follow_keys(self._ground)
                 await self._measure()
+                self._count_mllp()
                 await self._flush_rejects()
                 await self._read_tree()
                 self._ground.board.put(
@@ -250,6 +253,13 @@ class Door:
                     (ground.clock.now() - oldest) / SECOND if oldest else 0
                 )
         self._gate.depth = total
+
+    def _count_mllp(self) -> None:
+        meters = self._ground.meters
+        for name, server in self._mllp.items():
+            meters.mllp_open.labels(name).set(server.open)
+            for met, amount in server.met().items():
+                meters.mllp.labels(name, met).inc(amount)
 
     async def _flush_rejects(self) -> None:
         held = self._rejects.take()

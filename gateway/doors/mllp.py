@@ -33,8 +33,20 @@ class Server:
     def __init__(self, listeners: Sequence[asyncio.Server], connections: "set[_Connection]", counts: Counts) -> None:
         self._listeners = listeners
         self._connections = connections
+        self._told = Counts()
         self.counts = counts
         self.port: int = listeners[0].sockets[0].getsockname()[1]
+
+    @property
+    def open(self) -> int:
+        """Connections at this moment."""
+        return len(self._connections)
+
+    def met(self) -> dict[str, int]:
+        """What it has met since this was asked last, by the names of ``Counts``."""
+        now, before = msgspec.structs.asdict(self.counts), msgspec.structs.asdict(self._told)
+        self._told = msgspec.structs.replace(self.counts)
+        return {name: amount - before[name] for name, amount in now.items()}
 
     async def close(self, grace: float = 5.0) -> None:
         """Take no more connections and frames, let what was taken be answered for ``grace`` seconds, then hang up."""

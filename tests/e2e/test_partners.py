@@ -190,6 +190,8 @@ def test_a_hospitals_messages_become_a_customer_an_appointment_and_a_merge(town:
         again = client.send_message(merge)
         after = client.send_message(his("ADT^A08^ADT_A01", "M5", "EVN|A08|20260111121000", pid("0002", "李四四")))
         assert all(b"MSA|AA|" in answer for answer in (one, two, three, four, again, after))
+        house.eventually(lambda: town.gateway.metric("gateway_mllp_total", account="his", met="frames") == 6)
+        assert town.gateway.metric("gateway_mllp_connections", account="his") == 1
 
     created = {
         got.data["customer"].get("name"): got

@@ -76,7 +76,7 @@ def test_altered_event_does_not_hold_up_the_line_of_who_polls(tmp_path: Path) ->
     """Its delivery is dead, as one that is sent would be; the others are handed over."""
 
     async def story(house: House) -> None:
-        altered, whole = await _customers(house)
+        _, whole = await _customers(house)
         async with house.caller(grants=CLEAR) as client:
             alone = await client.get("/api/v1/endpoints/erp/events", params={"limit": 1})
             assert [one["subject"] for one in alone.json()["items"]] == [whole]

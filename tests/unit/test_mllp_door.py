@@ -166,6 +166,9 @@ def test_a_frame_is_answered_in_a_frame() -> None:
         )
         assert seen[0].received_at == 7
         assert server.counts.frames == server.counts.connections == 1
+        met = server.met()
+        assert (met["frames"], met["connections"], met["junk"]) == (1, 1, 0)
+        assert not any(server.met().values())
 
     run(test, accept, clock=TurnedClock(7))
 
