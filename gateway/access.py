@@ -18,6 +18,7 @@ SCOPES: Mapping[str, str] = {
     "endpoints:read": "Endpoints, deliveries and attempts.",
     "endpoints:write": "Make, change, test, pause and remove endpoints; rotate their secrets.",
     "imports:write": "Bring records in as a job.",
+    "actions:write": "Have partners do something: tag, note, message, stock.",
     "exports:read": "Take records out as a job.",
     "ops:read": "Accounts, mappings, dead letters, rejects, health.",
     "ops:write": "Retry and drop dead letters, replay, settle match candidates.",
@@ -50,7 +51,7 @@ class Secret(msgspec.Struct, frozen=True, kw_only=True):
 
 class Client(msgspec.Struct, frozen=True, kw_only=True):
     """A partner's program. ``unit`` narrows what it reads to an org unit and those below it; ``rate`` in requests per second;
-    ``accounts`` are those that it may bring records into. ``until`` ends everything. ``epoch`` grows when its tokens are to end at once."""
+    ``accounts`` are those that it may bring records into and act through. ``until`` ends everything. ``epoch`` grows when its tokens are to end at once."""
 
     id: str
     name: str

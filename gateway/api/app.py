@@ -1,16 +1,18 @@
 """The partner API's routes, in one place: who may call, what refusals look like, and the schema that is made from them."""
 
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
 import msgspec
 from litestar import Request, Response, Router, get
-from litestar.di import Provide
+from litestar.di import NamedDependency, Provide
 from litestar.types import ControllerRouterHandler
 
 from gateway import access
 from gateway.api import (
     accounts,
+    actions,
     appointments,
     callers,
     customers,
@@ -25,6 +27,7 @@ from gateway.api import (
     mappings,
     matches,
     oauth,
+    offers,
     orders,
     organisation,
     page,
@@ -39,6 +42,7 @@ from gateway.api import (
 )
 from gateway.api import schema as schemas
 from gateway.api.idempotency import Idempotent
+from gateway.connector import Card
 from gateway.desk.feed import Feed
 from gateway.desk.people import People
 from gateway.desk.polling import Polling
@@ -66,6 +70,7 @@ RESOURCES = (
     *imports.ROUTES,
     *exports.ROUTES,
     *jobs.ROUTES,
+    *actions.ROUTES,
 )
 """Every handler under ``/api/v1``."""
 
@@ -96,8 +101,10 @@ def handlers(desk: Desk) -> list[ControllerRouterHandler]:
             "client": Provide(_client, sync_to_thread=False),
         },
     )
+    told = cache(lambda: described(tuple(desk.premises.cards.values())))
     token = Router(path="/", route_handlers=[oauth.token], dependencies=dependencies)
-    return [api, token, schema, docs, page.style]
+    said = Router(path="/", route_handlers=[schema, docs], dependencies={"told": _provide(told)})
+    return [api, token, said, page.style]
 
 
 def _provide(value: Any) -> Provide:
@@ -114,24 +121,22 @@ def _client(request: Request[Any, Any, Any]) -> access.Client:
     return client
 
 
+Told = Callable[[], dict[str, Any]]
+
+
 @get("/schema", include_in_schema=False, sync_to_thread=False)
-def schema() -> Response[bytes]:
+def schema(told: NamedDependency[Told]) -> Response[bytes]:
     """The OpenAPI 3.1 document."""
-    return Response(_document(), media_type="application/vnd.oai.openapi+json;version=3.1")
+    return Response(msgspec.json.encode(told()), media_type="application/vnd.oai.openapi+json;version=3.1")
 
 
 @get("/docs", include_in_schema=False, sync_to_thread=False)
-def docs() -> Response[str]:
+def docs(told: NamedDependency[Told]) -> Response[str]:
     """The same for people."""
-    return page.answer(described())
+    return page.answer(told())
 
 
-@cache
-def _document() -> bytes:
-    return msgspec.json.encode(described())
-
-
-@cache
-def described() -> dict[str, Any]:
-    """The OpenAPI document as plain data. It is made from the handlers alone, once, and only when somebody asks."""
-    return schemas.document(RESOURCES)
+def described(cards: Sequence[Card] = ()) -> dict[str, Any]:
+    """The OpenAPI document as plain data, made from the handlers and from what these connectors can be asked to do. It takes a moment, and is made
+    only when somebody asks."""
+    return offers.told(schemas.document(RESOURCES), cards)

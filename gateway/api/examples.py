@@ -5,6 +5,12 @@ from typing import Any
 
 BODIES: Mapping[str, Any] = {
     "customers.lookup": {"phone": "+86 138 0013 8000"},
+    "actions.ask": {
+        "account": "corp-wecom",
+        "action": "tag",
+        "customer": "cus_0199c0c0-0000-7000-8000-000000000001",
+        "parameters": {"userid": "zhangsan", "add_tag": ["etAAAAAAAA1"]},
+    },
     "endpoints.make": {
         "name": "bi-east",
         "url": "https://bi.example/hooks",
@@ -34,6 +40,21 @@ ANSWERS: Mapping[str, Any] = {
             }
         ],
         "next": None,
+    },
+    "actions.read": {
+        "id": "act_0199c0c0-0000-7000-8000-000000000001",
+        "account": "corp-wecom",
+        "action": "message",
+        "customer": None,
+        "state": "done",
+        "created": "2026-11-11T00:00:01.000000Z",
+        "updated": "2026-11-11T00:00:02.000000Z",
+        "due": None,
+        "expires": "2026-11-12T00:00:01.000000Z",
+        "ended": "2026-11-11T00:00:02.000000Z",
+        "tries": 1,
+        "cause": None,
+        "result": {"msgid": "msg00000001"},
     },
     "orders.read": {
         "id": "ord_0199c0c0-0000-7000-8000-000000000001",

@@ -92,8 +92,8 @@ class Caller:
             async with asyncio.timeout(timeout), self._client().stream(method, url, timeout=timeout, **parts) as answer:
                 body = await _bounded(answer)
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
-            unsure = not isinstance(error, _UNSENT)
-            raise PartnerDown(f"{type(error).__name__} calling the partner", place=place, unsure=unsure) from error
+            detail = f"{type(error).__name__} calling the partner"
+            raise PartnerDown(detail, place=place, unsure=not _unsent(error)) from error
         if answer.status_code == 429:
             raise PartnerQuota(
                 "the partner answered 429", place=place, wait=_seconds(answer.headers.get("retry-after"))
@@ -106,6 +106,15 @@ class Caller:
 def breaker_of(account: str) -> str:
     """The key of an account's circuit."""
     return f"partner:{account}"
+
+
+def _unsent(error: Exception) -> bool:
+    """Whether nothing of a request had left when it failed."""
+    if not isinstance(error, _UNSENT):
+        return False
+    causes = (getattr(error.__cause__, "details", None) or {}).get("causes", ())
+    # The client says "connect" of a line that broke while it waited for the answer, too; what it was doing stands among the causes.
+    return not any("(SendRequest)" in str(one.get("message", "")) for one in causes)
 
 
 async def _bounded(answer: httpx.Response) -> bytes:

@@ -6,10 +6,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from connectors.wecom import fake as wecom
 from gateway import access
 from tests.e2e import house as houses
 from tests.e2e.house import Gateway, House, Receiver, built
 
+WECOM = {
+    "corp_id": "ww0123456789abcdef", "agent_id": "1000002", "token": "testtoken", "secret": "corp-secret",
+    "encoding_aes_key": "kWxPEV2UEDyxWpmPdKC3F4dgPDmOvfKX1HGnEUDS1aR",
+}  # fmt: skip
 SCOPES = [word for scope in access.SCOPES for word in ("--scope", scope)]
 
 
@@ -18,15 +23,29 @@ class Served:
 
     def __init__(self, house: House, *, rate: int = 5000) -> None:
         self.receiver: Receiver = house.receiver()
+        self.corp = house.loop()
+        self.platform = self.corp.run(wecom.serve_api(host="127.0.0.1", port=0, options=WECOM, seed=7))
+        house.beside(lambda: self.corp.run(self.platform.close()))
+        corp = {"connector": "wecom", "api_base": self.platform.url, **WECOM}
         self.gateway: Gateway = house.gateway(
             {
-                "accounts": {"crm": houses.customers(), "erp": houses.orders()},
+                "accounts": {"crm": houses.customers(), "erp": houses.orders(), "corp-wecom": corp},
                 "endpoints": {"crm": houses.endpoint(self.receiver), "poll": {"kind": "poll"}},
             },
             start=False,
         )
         self.made = self.client(
-            "erp", "--rate", str(rate), "--burst", str(2 * rate), "--account", "crm", "--account", "erp"
+            "erp",
+            "--rate",
+            str(rate),
+            "--burst",
+            str(2 * rate),
+            "--account",
+            "crm",
+            "--account",
+            "erp",
+            "--account",
+            "corp-wecom",
         )
         self.gateway.start()
         people = [

@@ -12,6 +12,7 @@ import jsonschema_rs
 import pytest
 from playwright.sync_api import Browser
 
+from connectors.registry import CARDS
 from gateway.api.app import described
 from gateway.api.codes import CODES
 from gateway.api.examples import ANSWERS, BODIES
@@ -23,7 +24,7 @@ from tests.api.served import Served, served
 from tests.console.browser import Visit, chromium
 
 ROOT = Path(__file__).parents[2]
-DOCUMENT: dict[str, Any] = described()
+DOCUMENT: dict[str, Any] = described(tuple(CARDS.values()))
 
 
 def operations() -> Iterator[tuple[str, str, dict[str, Any]]]:
