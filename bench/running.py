@@ -74,11 +74,11 @@ class Gateway:
 
     def pause(self, role: str) -> None:
         """Stop a process, so that it does not compete for the cores."""
-        os.kill(self.pids()[role], signal.SIGSTOP)
+        os.kill(self._pid(role), signal.SIGSTOP)
 
     def resume(self, role: str) -> None:
         """Let it go on."""
-        os.kill(self.pids()[role], signal.SIGCONT)
+        os.kill(self._pid(role), signal.SIGCONT)
 
     @contextlib.contextmanager
     def without(self, role: str) -> Iterator[None]:
@@ -91,7 +91,16 @@ class Gateway:
 
     def cpu(self, role: str) -> float:
         """Seconds of processor a role has used so far."""
-        return cpu(self.pids()[role])
+        return cpu(self._pid(role))
+
+    def _pid(self, role: str) -> int:
+        # A door listens before the worker is there.
+        until = time.monotonic() + _PATIENCE
+        while (found := self.pids().get(role)) is None and time.monotonic() < until:
+            time.sleep(0.01)
+        if found is None:
+            raise RuntimeError(f"no {role} was started; the gateway said: {self.last_words()}")
+        return found
 
     def last_words(self) -> str:
         """The end of its log."""
