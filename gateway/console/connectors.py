@@ -32,7 +32,7 @@ async def parts(seat: frame.Seat, desk: Desk) -> dict[str, str]:
     """Every account."""
     found = await conditions(desk, seat.viewer)
     now = desk.clock.now()
-    grid = frame.fragment("parts/connectors.html", seat, now, conditions=found, span=_span, classes=CLASSES)
+    grid = frame.fragment("parts/connectors.html", seat, now, conditions=found, classes=CLASSES)
     return {"grid": grid, "unsettled": accounts.unsettled(seat, desk)}
 
 
@@ -61,17 +61,6 @@ def _row(one: Condition) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _span(seconds: float) -> str:
-    """``3 d 4 h``, ``12 min``, ``40 s``: the two largest parts."""
-    left = int(max(0, seconds))
-    found: list[str] = []
-    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1)):
-        if left >= size and len(found) < 2:
-            found.append(f"{left // size} {unit}")
-            left %= size
-    return " ".join(found) or "0 s"
-
-
 # ---------------------------------------------------------------------- one account
 async def account_parts(seat: frame.Seat, desk: Desk) -> dict[str, str]:
     """How it is, and what the doctor says."""
@@ -80,7 +69,7 @@ async def account_parts(seat: frame.Seat, desk: Desk) -> dict[str, str]:
     now = desk.clock.now()
     check = await desk.checks.last(f"doctor/{name}")
     return {
-        "state": frame.fragment("parts/connector_state.html", seat, now, one=one, span=_span, classes=CLASSES),
+        "state": frame.fragment("parts/connector_state.html", seat, now, one=one, classes=CLASSES),
         "doctor": frame.fragment("parts/check.html", seat, now, check=check),
     }
 

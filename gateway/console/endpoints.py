@@ -59,7 +59,11 @@ async def _rows(seat: frame.Seat, desk: Desk) -> list[Row]:
 async def parts(seat: frame.Seat, desk: Desk) -> dict[str, str]:
     """The table."""
     rows = await _rows(seat, desk)
-    return {"endpoints": frame.fragment("parts/endpoints.html", seat, desk.clock.now(), rows=rows, span=flow.span)}
+    return {
+        "endpoints": frame.fragment(
+            "parts/endpoints.html", seat, desk.clock.now(), rows=rows, span=flow.span, micros=instant
+        )
+    }
 
 
 @get("/endpoints")

@@ -18,7 +18,7 @@ from litestar.types import Guard
 from markupsafe import Markup, escape
 
 from gateway import access
-from gateway.clock import SECOND, moment
+from gateway.clock import SECOND, instant, moment
 from gateway.console import words
 from gateway.desk.resources import Desk
 from gateway.desk.users import Entered, Users
@@ -218,6 +218,17 @@ def _ago(instant: int | None, now: int, seat: Seat) -> str:
     return seat.t("ago_s", n=seconds)
 
 
+def lasting(seconds: float, seat: Seat) -> str:
+    """``3 d 4 h``, ``12 min``, ``40 s``: the two largest parts."""
+    left = int(max(0, seconds))
+    found: list[str] = []
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1)):
+        if left >= size and len(found) < 2:
+            found.append(seat.t(f"last_{unit}", n=left // size))
+            left %= size
+    return " ".join(found) or seat.t("last_s", n=0)
+
+
 def _when(instant: int | None, seat: Seat) -> str:
     """Local time to the second."""
     return "—" if instant is None else local(instant, seat).strftime("%Y-%m-%d %H:%M:%S")
@@ -256,6 +267,8 @@ def _given(seat: Seat, now: int) -> dict[str, Any]:
         "now": now,
         "ago": lambda instant: _ago(instant, now, seat),
         "when": lambda instant: _when(instant, seat),
+        "told": lambda said: _when(instant(datetime.fromisoformat(said)), seat),
+        "lasting": lambda seconds: lasting(seconds, seat),
     }
 
 

@@ -15,6 +15,7 @@ from gateway.store import Health
 _log = structlog.get_logger()
 # Health is for people and for the next start: a flapping endpoint must not cost a write for each turn.
 _NOTED_EVERY = 5.0
+_SEEN_EVERY = 60 * SECOND
 _LINES_EVERY = 30.0
 # After a restart it counts as unwatched what lies behind the last look that was kept.
 _LOOKS_KEPT = 600 * SECOND
@@ -82,8 +83,10 @@ class Pulse:
         )  # fmt: skip
 
     def moved(self) -> bool:
-        """Whether the store should know. A success or failure that changes nothing is not worth a write."""
+        """Whether the store should know. A success or failure that changes nothing is worth a write a minute at most."""
         kept = self.kept
+        if self.keeps is None and self.last_ok and self.last_ok - (kept.last_ok or 0) >= _SEEN_EVERY:
+            return True
         if self.keeps and self.failing_since and (self.last_failure or 0) - (kept.last_failure or 0) >= self.keeps:
             return True
         return (self.failing_since, self.warned, self.sequence) != (kept.failing_since, kept.warned, kept.sequence)

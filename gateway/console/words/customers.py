@@ -1,5 +1,14 @@
 """The words of the customers and orders pages."""
 
+STATUSES = {
+    "created": "已创建", "confirmed": "已确认", "processing": "处理中", "completed": "已完成", "cancelled": "已取消", "closed": "已关闭",
+    "unpaid": "未支付", "partially_paid": "部分支付", "paid": "已支付", "partially_refunded": "部分退款", "refunded": "已退款", "voided": "已作废",
+    "none": "无", "on_hold": "暂缓", "partially_shipped": "部分发货", "shipped": "已发货", "delivered": "已送达", "partially_returned": "部分退回",
+    "returned": "已退回", "not_required": "无需履约", "open": "处理中", "approved": "已同意", "rejected": "已拒绝", "withdrawn": "已撤回",
+    "active": "有效", "merged": "已合并", "erased": "已删除", "unknown": "未知",
+}  # fmt: skip
+"""What an order can be on its axes, and a customer altogether (``model/order.py``, ``model/customer.py``)."""
+
 WORDS: dict[str, tuple[str, str]] = {
     "cu_customers": ("客户", "Customers"),
     "cu_orders": ("订单", "Orders"),
@@ -47,6 +56,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "or_nobody": ("还没有订单", "No orders yet"),
     "or_none": ("没有这个订单，或不在你的范围内", "There is no such order, or it is not yours to see"),
     "or_flow": ("查看流转", "Its flow, hop by hop"),
+    **{f"st_{word}": (zh, word.replace("_", " ")) for word, zh in STATUSES.items()},
     "ax_lifecycle": ("生命周期", "Lifecycle"),
     "ax_payment": ("支付", "Payment"),
     "ax_fulfilment": ("履约", "Fulfilment"),
