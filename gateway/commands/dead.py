@@ -1,5 +1,6 @@
 """Commands for dead letters: entries that could not be projected, and deliveries that could not be made."""
 
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from typing import Annotated
 
@@ -123,8 +124,12 @@ def dead_retry(
         await trace(ground, "retry", *_objects(ids, endpoint), letters=len(letters), deliveries=len(deliveries))
         if letters:
             settler = Settler(log=ground.log, records=ground.records, vault=ground.vault, clock=ground.clock)
-            done = len(await settler.retry(letters))
-            out.print(f"{done} written down again; the worker takes them in order")
+            faults = await settler.retry(letters)
+            out.print(f"{len(letters) - len(faults)} written down again; the worker takes them in order")
+            for cause, count in Counter(str(one.detail) for one in faults.values()).items():
+                out.print(f"{count} stay: {cause}")
+            if len(faults) == len(letters) and not deliveries:
+                raise next(iter(faults.values()))
         if deliveries:
             due = await _in_steps(deliveries, lambda some: ground.records.revive(some, now=ground.clock.now()))
             out.print(f"{due} deliveries are due again{_staying(len(deliveries) - due)}")

@@ -12,7 +12,6 @@ from gateway.desk import flow, subscribers
 from gateway.desk.resources import Desk
 from gateway.errors import GatewayError
 from gateway.pipeline.read import source_of
-from gateway.pipeline.settle import Settler
 from gateway.store import DeliveryState
 
 MOST = 1000
@@ -23,7 +22,7 @@ TRIED = 200
 
 _PAGE = 1000
 _WALK = 50_000
-_AT_ONCE = 25
+_STEP = 250
 
 
 class Chosen(msgspec.Struct, frozen=True, kw_only=True):
@@ -176,27 +175,25 @@ def _erased(desk: Desk, entry: journal.Entry) -> bool:
 
 
 async def retry(desk: Desk, viewer: access.Viewer, chosen: Chosen) -> Outcome:
-    """Project entries again with today's mappings, or make deliveries due again: a thousand at most. The caller left the trace."""
+    """Project entries again with today's mappings, or make deliveries due again: a thousand at most, the oldest first. The caller left the trace.
+
+    What cannot be tried is passed over, so that the next go comes to what lies behind it.
+    """
     if chosen.kind == "delivery":
-        dead = [one.id for one in await deliveries_of(desk, viewer, chosen)]
-        done = await desk.records.revive(dead[:MOST], now=desk.clock.now())
+        dead = [one.id for one in await deliveries_of(desk, viewer, chosen)][::-1]
+        done = 0
+        for start in range(0, min(len(dead), MOST), _STEP):
+            done += await desk.records.revive(dead[start : start + _STEP], now=desk.clock.now())
         return Outcome(done=done, left=len(dead) - done)
-    meant = await letters_of(desk, viewer, chosen)
+    meant = (await letters_of(desk, viewer, chosen))[::-1]
+    ready = [one for one in meant if one.stage != "fetch"]
     settler, done = await desk.settler(), 0
-    for start in range(0, min(len(meant), MOST), _AT_ONCE):
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(_retried(settler, one)) for one in meant[start : start + _AT_ONCE]]
-        done += sum(task.result() for task in tasks)
+    for start in range(0, len(ready), _STEP):
+        if done >= MOST:
+            break
+        some = ready[start : start + min(_STEP, MOST - done)]
+        done += len(some) - len(await settler.retry(some))
     return Outcome(done=done, left=len(meant) - done)
-
-
-async def _retried(settler: Settler, letter: store.DeadLetter) -> bool:
-    try:
-        await settler.retry([letter])
-    except GatewayError:
-        # Purged, erased or a re-read: the plan counted it, and it stays where it is.
-        return False
-    return True
 
 
 async def drop(desk: Desk, viewer: access.Viewer, chosen: Chosen, reason: str) -> Outcome:
@@ -205,8 +202,8 @@ async def drop(desk: Desk, viewer: access.Viewer, chosen: Chosen, reason: str) -
         dead = [one.id for one in await deliveries_of(desk, viewer, chosen)]
         done = sum(
             [
-                await desk.records.drop(dead[start : start + 250], cause=f"dropped: {reason}")
-                for start in range(0, len(dead), 250)
+                await desk.records.drop(dead[start : start + _STEP], cause=f"dropped: {reason}")
+                for start in range(0, len(dead), _STEP)
             ]
         )
         return Outcome(done=done, left=len(dead) - done)

@@ -3,7 +3,7 @@
 By cause and in bulk, as the console shows them: ``causes`` and ``refused``.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -91,67 +91,52 @@ def _reject(one: store.Reject) -> dict[str, Any]:
 # ---------------------------------------------------------------------- settling
 async def retry(desk: Desk, viewer: access.Viewer, ids: Sequence[str]) -> list[Outcome]:
     """Project entries again, make deliveries due again: an outcome for each, in their order. On the trail before it is done."""
-
-    async def deliver(one: store.Delivery) -> str:
-        return "" if await desk.records.revive([one.id], now=desk.clock.now()) else _HELD
-
-    async def project(one: store.DeadLetter) -> str:
-        await (await desk.settler()).retry([one])
-        return ""
-
-    return await _each(desk, viewer, "retry", ids, project, deliver)
+    letters, deliveries = await _open(desk, viewer, "retry", ids)
+    faults = {name: _told(error) for name, error in (await (await desk.settler()).retry(letters)).items()}
+    off = await desk.records.disabled()
+    faults.update((one.id, _HELD) for one in deliveries if one.endpoint in off)
+    await desk.records.revive([one.id for one in deliveries if one.endpoint not in off], now=desk.clock.now())
+    return _outcomes(ids, _names(letters, deliveries), faults)
 
 
 async def drop(desk: Desk, viewer: access.Viewer, ids: Sequence[str], reason: str) -> list[Outcome]:
     """Close them for good: an outcome for each, in their order. On the trail, with the reason, before it is done."""
-
-    async def cancel(one: store.Delivery) -> str:
-        return "" if await desk.records.drop([one.id], cause=f"dropped: {reason}") else _NONE
-
-    async def close(one: store.DeadLetter) -> str:
-        await (await desk.settler()).drop([one], reason)
-        return ""
-
-    return await _each(desk, viewer, "drop", ids, close, cancel, reason=reason)
+    letters, deliveries = await _open(desk, viewer, "drop", ids, reason=reason)
+    await (await desk.settler()).drop(letters, reason)
+    await desk.records.drop([one.id for one in deliveries], cause=f"dropped: {reason}")
+    return _outcomes(ids, _names(letters, deliveries), {})
 
 
-async def _each(
-    desk: Desk,
-    viewer: access.Viewer,
-    verb: str,
-    ids: Sequence[str],
-    entry: Callable[[store.DeadLetter], Awaitable[str]],
-    delivery: Callable[[store.Delivery], Awaitable[str]],
-    **detail: str,
-) -> list[Outcome]:
-    found = {name: await _open(desk, viewer, name) for name in dict.fromkeys(ids)}
-    acts = [desk.act(viewer.actor, verb, name, **detail) for name, one in found.items() if one is not None]
-    if acts:
-        await desk.trail.record(acts)
-    done = {name: await _outcome(name, one, entry, delivery) for name, one in found.items()}
-    return [done[name] for name in ids]
-
-
-async def _outcome(
-    name: str,
-    one: store.DeadLetter | store.Delivery | None,
-    entry: Callable[[store.DeadLetter], Awaitable[str]],
-    delivery: Callable[[store.Delivery], Awaitable[str]],
-) -> Outcome:
-    if one is None:
-        return Outcome(id=name, done=False, detail=_NONE)
-    try:
-        why = await (entry(one) if isinstance(one, store.DeadLetter) else delivery(one))
-    except GatewayError as error:
-        why = f"{error.detail} ({error.remedy})" if error.remedy else error.detail
-    return Outcome(id=name, done=not why, detail=why)
-
-
-async def _open(desk: Desk, viewer: access.Viewer, name: str) -> store.DeadLetter | store.Delivery | None:
-    if name.startswith("dlv_"):
+async def _open(
+    desk: Desk, viewer: access.Viewer, verb: str, ids: Sequence[str], **detail: str
+) -> tuple[list[store.DeadLetter], list[store.Delivery]]:
+    """What of it is open and the viewer's, which is on the trail from here on."""
+    letters: list[store.DeadLetter] = []
+    deliveries: list[store.Delivery] = []
+    for name in dict.fromkeys(ids):
+        if not name.startswith("dlv_"):
+            letter = await flow.letter_by_id(desk.records, name)
+            if letter is not None and letter.state == "open" and flow.within(desk, viewer, letter.account):
+                letters.append(letter)
+            continue
         delivery = await outbox.one(desk, viewer, name)
-        return delivery if delivery is not None and delivery.state is DeliveryState.DEAD else None
-    letter = await flow.letter_by_id(desk.records, name)
-    return (
-        letter if letter is not None and letter.state == "open" and flow.within(desk, viewer, letter.account) else None
-    )
+        if delivery is not None and delivery.state is DeliveryState.DEAD:
+            deliveries.append(delivery)
+    if found := _names(letters, deliveries):
+        await desk.trail.record(
+            [desk.act(viewer.actor, verb, name, **detail) for name in dict.fromkeys(ids) if name in found]
+        )
+    return letters, deliveries
+
+
+def _names(letters: Sequence[store.DeadLetter], deliveries: Sequence[store.Delivery]) -> set[str]:
+    return {one.id for one in letters} | {one.id for one in deliveries}
+
+
+def _outcomes(ids: Sequence[str], there: set[str], faults: Mapping[str, str]) -> list[Outcome]:
+    whys = {name: faults.get(name, "") if name in there else _NONE for name in ids}
+    return [Outcome(id=name, done=not whys[name], detail=whys[name]) for name in ids]
+
+
+def _told(error: GatewayError) -> str:
+    return f"{error.detail} ({error.remedy})" if error.remedy else error.detail

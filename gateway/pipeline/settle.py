@@ -21,6 +21,7 @@ from gateway.vault import Vault
 
 _json = msgspec.json.Encoder()
 _TRIES = 5
+_STEP = 250
 _T = TypeVar("_T")
 
 
@@ -42,47 +43,60 @@ class Settler:
         self._clock = clock
         self._router = router or Router(())
 
-    async def retry(self, letters: Sequence[store.DeadLetter]) -> list[store.DeadLetter]:
-        """Write the entries down once more, so that they are projected with today's mappings. Returns the letters as they are now."""
-        settled = []
-        for letter in letters:
-            if letter.stage == "fetch":
-                raise GatewayError(
-                    "this is a re-read that the partner refused",
-                    place=letter.id,
-                    remedy="mend the account; the next push or pull asks again",
-                )
-            entry = await self._journal.find(letter.entry)
-            if entry is None:
-                raise Purged(
-                    "the entry is older than journal.keep and gone", place=letter.entry, remedy="drop the dead letter"
-                )
-            # Beside a door the journal remembers the first of them, and would take this for the same thing said twice.
-            await self._written(entry)
-            settled.append(msgspec.structs.replace(letter, state="retried", tries=letter.tries + 1))
-        await self._store.bury(settled)
-        return settled
+    async def retry(self, letters: Sequence[store.DeadLetter]) -> dict[str, GatewayError]:
+        """Write the entries down once more, in the order given, so that they are projected with today's mappings. Those that cannot be stay as they
+        are, and are returned by id with why; all others are done."""
+        faults: dict[str, GatewayError] = {}
+        for start in range(0, len(letters), _STEP):
+            some = letters[start : start + _STEP]
+            faults |= await self._repeated(some)
+            settled = [one for one in some if one.id not in faults]
+            await self._store.bury(
+                [msgspec.structs.replace(one, state="retried", tries=one.tries + 1) for one in settled]
+            )
+        return faults
 
-    async def _written(self, entry: journal.Entry) -> None:
-        """Erased when it was erased, also this moment; GatewayError when it kept being sealed anew."""
-        found: journal.Entry | None = entry
+    async def _repeated(self, letters: Sequence[store.DeadLetter]) -> dict[str, GatewayError]:
+        """What is sealed anew meanwhile is copied again, as it is then; what is erased meanwhile is not."""
+        faults: dict[str, GatewayError] = {}
         for _ in range(_TRIES):
-            if found is None:
-                break
-            copy = rewrite.copy(found, self._vault, now=self._clock.now())
-            if await self._journal.repeat([journal.Copy(of=found.id, payload=found.payload, draft=copy)]):
-                return
-            found = await self._journal.find(entry.id)
-        raise Purged("the entry went or kept changing while it was repeated", place=entry.id, remedy="try again")
+            copies: dict[str, journal.Copy] = {}
+            for letter in letters:
+                try:
+                    copies[letter.id] = await self._copy(letter)
+                except GatewayError as error:
+                    faults[letter.id] = error
+            written = await self._journal.repeat(list(copies.values())) if copies else set()
+            letters = [one for one in letters if one.id in copies and copies[one.id].draft.id not in written]
+            if not letters:
+                return faults
+        busy = GatewayError("the entry kept changing while it was repeated", remedy="try again")
+        return faults | dict.fromkeys((one.id for one in letters), busy)
+
+    async def _copy(self, letter: store.DeadLetter) -> journal.Copy:
+        if letter.stage == "fetch":
+            raise GatewayError(
+                "this is a re-read that the partner refused",
+                place=letter.id,
+                remedy="mend the account; the next push or pull asks again",
+            )
+        entry = await self._journal.find(letter.entry)
+        if entry is None:
+            raise Purged(
+                "the entry is older than journal.keep and gone", place=letter.entry, remedy="drop the dead letter"
+            )
+        draft = rewrite.copy(entry, self._vault, now=self._clock.now())
+        return journal.Copy(of=entry.id, payload=entry.payload, draft=draft)
 
     async def drop(self, letters: Sequence[store.DeadLetter], reason: str) -> None:
         """Close them for good; the reason is kept with them."""
-        await self._store.bury(
-            [
-                msgspec.structs.replace(letter, state="dropped", detail=f"{letter.detail} | dropped: {reason}")
-                for letter in letters
-            ]
-        )
+        for start in range(0, len(letters), _STEP):
+            await self._store.bury(
+                [
+                    msgspec.structs.replace(one, state="dropped", detail=f"{one.detail} | dropped: {reason}")
+                    for one in letters[start : start + _STEP]
+                ]
+            )
 
     async def ask_again(self, account: str, fetch: Fetch) -> None:
         """Put an errand: re-read one object from its partner."""
