@@ -6,6 +6,7 @@ Text is ``2026-11-11T00:01:23.000000Z``, always 27 characters, so that it sorts.
 
 import asyncio
 import hashlib
+import io
 import os
 import threading
 import time
@@ -116,18 +117,17 @@ class _Pool(threading.local):
     more than all else that is done for a request."""
 
     def __init__(self) -> None:
-        self._bytes = b""
-        self._at = 0
+        self._bytes = io.BytesIO()
 
     def take(self, count: int) -> bytes:
-        at, end = self._at, self._at + count
-        if end > len(self._bytes):
-            self._bytes, at, end = os.urandom(max(4096, count)), 0, count
-        self._at = end
-        return self._bytes[at:end]
+        taken = self._bytes.read(count)
+        if len(taken) == count:
+            return taken
+        self._bytes = io.BytesIO(os.urandom(max(4096, count)))
+        return self._bytes.read(count)
 
     def empty(self) -> None:
-        self._bytes = b""
+        self._bytes = io.BytesIO()
 
 
 _pool = _Pool()
