@@ -29,6 +29,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "dead": ("dead:dead_app", "Dead letters: what a person must look at. 死信。"),
     "deliveries": ("outbox:deliveries_app", "Events on their way to endpoints. 投递。"),
     "rejects": ("outbox:rejects_app", "Requests that were refused. 拒收。"),
+    "actions": ("actions:actions_app", "What partners are asked to do. 对平台的操作。"),
     "matches": ("desk:matches_app", "Customers who may be one. 疑似同一人。"),
     "merges": ("desk:merges_app", "Customers who became one. 已合并。"),
     "accounts": ("accounts:accounts_app", "Accounts: partners this gateway speaks to. 账号。"),

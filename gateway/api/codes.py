@@ -43,7 +43,7 @@ CODES: Mapping[str, Code] = {
     "endpoint.not_possible": _code(409, "This kind of endpoint cannot be asked for that, or its secret stands in the config.", "`remedy` says what to do."),
     "import.account": _code(403, "The account is not one that your client may bring records into, or takes none.", "`remedy` names those it may; the operator gives others."),
     "import.unreadable": _code(400, "The body cannot be taken apart into rows; 413 for too many, 415 for a format that is none.", "`detail` says why."),
-    "action.account": _code(403, "The account is not one that your client may act through, or lies outside of its units.", "`remedy` names those it may; the operator gives others."),
+    "action.account": _code(403, "The account is not one that your client may act through, lies outside of its units, or is disabled for now.", "`remedy` names those it may; the operator gives others."),
     "action.invalid": _code(422, "The account does not offer the action, or what it was asked with does not fit; `place` names the member.", "Mend it; each action has a schema of its own, such as `WecomTagParameters`."),
     "action.customer": _code(422, "The customer is not there, lies outside of your client's units, or is not known to the account's partner.", "Look the customer's identities up; another account may know them."),
     "action.too_many": _code(429, "Ten thousand actions of your client are not at their end.", "Wait until some are, or cancel those that nobody needs."),

@@ -11,6 +11,7 @@ from litestar.static_files import create_static_files_router
 
 from gateway.console import (
     accounts,
+    actions,
     alerts,
     audit,
     connectors,
@@ -58,6 +59,7 @@ PAGES = (
     connectors.new,
     connectors.trying_new,
     *accounts.PAGES,
+    *actions.PAGES,
     alerts.alerts,
     alerts.silence,
     alerts.speak,

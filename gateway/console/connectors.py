@@ -11,7 +11,7 @@ from litestar.params import FromPath
 from litestar.response import Redirect
 
 from gateway.connector import Can
-from gateway.console import accounts, export, frame
+from gateway.console import accounts, actions, export, frame
 from gateway.desk import doctor, drafts
 from gateway.desk.checks import Line, Told
 from gateway.desk.connectors import CLASSES, Condition, conditions
@@ -71,6 +71,7 @@ async def account_parts(seat: frame.Seat, desk: Desk) -> dict[str, str]:
     return {
         "state": frame.fragment("parts/connector_state.html", seat, now, one=one, classes=CLASSES),
         "doctor": frame.fragment("parts/check.html", seat, now, check=check),
+        **await actions.parts(seat, desk, one.opened),
     }
 
 

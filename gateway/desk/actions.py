@@ -10,7 +10,7 @@ import msgspec
 from gateway import access, action, connector, grant, store
 from gateway.action import Action, State, Wanted
 from gateway.clock import new_id, text
-from gateway.connector import Can, Whom
+from gateway.connector import Whom
 from gateway.desk.reading import Reading
 from gateway.desk.resources import Desk
 from gateway.errors import Stale
@@ -88,7 +88,14 @@ def _offered(
             code="action.account", place="body.account", detail="this client may not act through such an account",
             remedy=f"may: {', '.join(client.accounts) or 'none; ask the operator'}",
         )  # fmt: skip
-    offered = opened.card.action(asked.action) if Can.ACT in opened.card.can else None
+    if opened.account.disabled:
+        return Refusal(
+            code="action.account",
+            place="body.account",
+            detail="this account is disabled for now",
+            remedy="ask the operator",
+        )
+    offered = opened.card.action(asked.action)
     if offered is None:
         names = ", ".join(one.name for one in opened.card.actions)
         return _invalid("action", f"{opened.card.name} does not offer this", f"offers: {names or 'nothing'}")

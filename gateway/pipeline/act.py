@@ -130,7 +130,7 @@ class Acting:
         for opened in self._accounts.all():
             name = opened.account.name
             room = self._at_once - self._held[name]
-            if Can.ACT not in opened.card.can or room < 1 or self._resting(name) or self._stopping:
+            if not acts(opened) or room < 1 or self._resting(name) or self._stopping:
                 continue
             for one in await self._store.take_actions(name, now=self._clock.now(), limit=room):
                 self._held[name] += 1
@@ -256,6 +256,11 @@ class Acting:
             "code": code,
         }
         (_log.info if after.state is State.DONE else _log.warning)("actions.moved", **facts)
+
+
+def acts(opened: Opened) -> bool:
+    """Whether an account can be asked to do anything now."""
+    return Can.ACT in opened.card.can and not opened.account.disabled
 
 
 def takes_many(parameters: type[msgspec.Struct], name: str) -> bool:

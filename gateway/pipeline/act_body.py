@@ -55,6 +55,19 @@ def results(one: Action) -> dict[str, Any]:
     return {"id": body["id"], "actions": {one.id: {"result": body["actions"][one.id].get("result", {})}}}
 
 
+def opened(one: Action, vault: Vault) -> dict[str, Any]:
+    """What the partner answered, in the clear: for an operator whose look is on record."""
+    said = results(one)
+    place = f"{said['id']}/actions.{one.id}.result"
+    return {name: _opened(value, f"{place}.{name}", vault) for name, value in said["actions"][one.id]["result"].items()}
+
+
+def _opened(value: Any, context: str, vault: Vault) -> Any:
+    if isinstance(value, list):
+        return [_opened(one, context, vault) for one in value]
+    return vault.open_text(value[SEALED], context) if isinstance(value, dict) else value
+
+
 def _made(holder: str, name: str, parts: Mapping[str, Any]) -> bytes:
     return _json.encode({"id": holder, "actions": {name: parts}})
 

@@ -5,6 +5,7 @@ from zoneinfo import ZoneInfo
 
 from gateway.console.words import (
     accounts,
+    actions,
     alerts,
     connectors,
     customers,
@@ -21,6 +22,7 @@ from gateway.console.words import (
 LANGUAGES = ("zh", "en")
 WORDS: dict[str, tuple[str, str]] = {
     **accounts.WORDS,
+    **actions.WORDS,
     **alerts.WORDS,
     **connectors.WORDS,
     **customers.WORDS,
