@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import socket
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -186,6 +187,18 @@ def cpu(pid: int) -> float:
     """Seconds of processor a process has used so far, in steps of a tick (10 ms)."""
     fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / _TICK
+
+
+def disk(place: Path) -> float:
+    """Milliseconds in which 16 KiB more of a file are durable there: the median of fifty times."""
+    took = []
+    with (place / "disk").open("wb", buffering=0) as file:
+        for _ in range(50):
+            began = time.perf_counter()
+            file.write(bytes(16 << 10))
+            os.fdatasync(file.fileno())
+            took.append(time.perf_counter() - began)
+    return 1000 * statistics.median(took)
 
 
 def resident(pid: int) -> tuple[float, float]:

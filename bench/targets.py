@@ -1,8 +1,8 @@
-"""Servers to measure against. ``python -m bench.targets bare|page|sink|echo|mllp|peer PORT``.
+"""Servers to measure against. ``python -m bench.targets bare|page|sink|echo|plain|mllp|peer PORT``.
 
-``bare`` is the ASGI server of the gateway's door with an application that only reads the body. ``echo`` sends MLLP blocks back over asyncio streams; ``mllp`` is an
-asyncio protocol that answers every frame with the same acknowledgment; ``peer`` is the MLLP server of python-hl7, which parses and acknowledges and keeps
-nothing. ``sink`` takes webhooks: see ``Sink``. ``page`` answers a ready page of JSON from a Litestar handler, on the server and through the bridge that the
+``bare`` is the ASGI server of the gateway's door with an application that only reads the body. ``echo`` sends MLLP blocks back over asyncio streams, on
+the gateway's event loop, and ``plain`` on asyncio's own; ``mllp`` is an asyncio protocol that answers every frame with the same acknowledgment; ``peer`` is the
+MLLP server of python-hl7, which parses and acknowledges and keeps nothing. ``sink`` takes webhooks: see ``Sink``. ``page`` answers a ready page of JSON from a Litestar handler, on the server and through the bridge that the
 gateway uses.
 """
 
@@ -172,7 +172,7 @@ async def _serve(kind: str, port: int) -> None:
         return
     if kind == "sink":
         await Sink().open(port)
-    elif kind == "echo":
+    elif kind in ("echo", "plain"):
         await asyncio.start_server(echo, "127.0.0.1", port, backlog=1024)
     elif kind == "peer":
         await hl7.mllp.start_hl7_server(peer, "127.0.0.1", port, encoding="utf-8")
@@ -182,7 +182,8 @@ async def _serve(kind: str, port: int) -> None:
 
 
 if __name__ == "__main__":
+    run = asyncio.run if sys.argv[1] == "plain" else uvloop.run
     try:
-        uvloop.run(_serve(sys.argv[1], int(sys.argv[2])))
+        run(_serve(sys.argv[1], int(sys.argv[2])))
     except KeyboardInterrupt:
         sys.exit(0)
