@@ -83,7 +83,7 @@ class Candidate(Kept, frozen=True, kw_only=True):
     state: str = "open"
 
 
-class EventRow(Kept, frozen=True, kw_only=True):
+class EventRow(Kept, frozen=True, kw_only=True, gc=False):
     """A published fact. ``body`` is the whole event as sealed JSON. ``number`` is given by the store and orders the feed."""
 
     id: str
@@ -126,7 +126,7 @@ SEALED_TABLES = (
 OPEN = (DeliveryState.DUE, DeliveryState.LEASED, DeliveryState.WAITING)
 
 
-class Delivery(Kept, frozen=True, kw_only=True):
+class Delivery(Kept, frozen=True, kw_only=True, gc=False):
     """One event for one endpoint. ``subject`` is set only where the endpoint asks for order. ``tries`` counts finished attempts."""
 
     id: str
@@ -142,14 +142,14 @@ class Delivery(Kept, frozen=True, kw_only=True):
     cause: str | None = None
 
 
-class Claimed(Kept, frozen=True, kw_only=True):
+class Claimed(Kept, frozen=True, kw_only=True, gc=False):
     """A delivery under a lease, with its event. Finishing it takes the same ``claim``."""
 
     delivery: Delivery
     event: EventRow
 
 
-class Attempt(Kept, frozen=True, kw_only=True):
+class Attempt(Kept, frozen=True, kw_only=True, gc=False):
     """One try. ``status`` is the HTTP status or None; ``error`` a stable word (timeout, connect, tls, address …); ``took`` in
     microseconds; ``response`` the first bytes of the answer, sealed."""
 
@@ -164,7 +164,7 @@ class Attempt(Kept, frozen=True, kw_only=True):
     response: bytes | None
 
 
-class Result(Kept, frozen=True, kw_only=True):
+class Result(Kept, frozen=True, kw_only=True, gc=False):
     """What became of a claimed delivery. ``state`` is due (again at ``due``) or final. A ``claim`` that is no longer the holder's is ignored."""
 
     delivery: str

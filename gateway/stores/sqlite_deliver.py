@@ -4,39 +4,47 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from gateway.store import OPEN, Attempt, Claimed, Delivery, DeliveryState, Result
-from gateway.stores import inquiries, shapes, statements
+from gateway.store import OPEN, Claimed, Delivery, DeliveryState, EventRow, Result
+from gateway.stores import claiming, inquiries, shapes, statements
 from gateway.stores.forms import Rows
 from gateway.stores.sqlite_connection import transaction
 from gateway.stores.sqlite_project import count_up
-
-_OPEN = {state.value for state in OPEN}
 
 
 def claim(
     connection: sqlite3.Connection, *, now: int, lease: int, claim: str, limit: int, retries: bool
 ) -> Sequence[Claimed]:
     """See ``Store.claim``."""
-    some, take = (
-        (statements.some_again, statements.claim_again) if retries else (statements.some_first, statements.claim_first)
-    )
+    some, choose = (claiming.some_again, claiming.due_again) if retries else (claiming.some_first, claiming.due_first)
     # An idle worker asks often: it must not take the lock to learn that there is nothing.
     if limit < 1 or not some.run(connection, now=now):
         return ()
     with transaction(connection):
-        taken = take.run(connection, now=now, until=lease, holder=claim, most=limit)
-    return _with_events(connection, taken)
+        chosen = claiming.due_of(choose.run(connection, now=now, most=limit)[0][0])
+        claiming.lease.run(connection, [row[0] for row in chosen], holder=claim, until=lease)
+    events = _events(connection, list({row[2] for row in chosen}))
+    return [Claimed(delivery=_leased(row, claim, lease), event=events[row[2]]) for row in chosen]
 
 
-def _with_events(connection: sqlite3.Connection, taken: Rows) -> Sequence[Claimed]:
-    numbered = sorted(((row[0], shapes.delivery.unpack(row[1:])) for row in taken), key=_age)
-    wanted = list({delivery.event for _, delivery in numbered})
-    events = {event.id: event for event in shapes.event.unpack_all(statements.events_by_id.run(connection, wanted))}
-    return [Claimed(delivery=delivery, event=events[delivery.event]) for _, delivery in numbered]
+def _leased(row: claiming.Due, claim: str, lease: int) -> Delivery:
+    _, name, event, endpoint, subject, due, tries, created, cause = row
+    return Delivery(
+        id=name, event=event, endpoint=endpoint, subject=subject, due=due, state=DeliveryState.LEASED, tries=tries,
+        claim=claim, lease=lease, created=created, cause=cause,
+    )  # fmt: skip
 
 
-def _age(numbered: tuple[int, Delivery]) -> tuple[int, int]:
-    return numbered[1].due, numbered[0]
+def _events(connection: sqlite3.Connection, names: Sequence[str]) -> dict[str, EventRow]:
+    found: dict[str, EventRow] = {}
+    for told, bodies in claiming.events.run(connection, names):
+        at = 0
+        for number, name, kind, subject, sequence, instant, account, entry, unit, size in claiming.told_of(told):
+            found[name] = EventRow(
+                number=number, id=name, type=kind, subject=subject, sequence=sequence, at=instant, account=account,
+                entry=entry, unit=unit, body=bodies[at : at + size],
+            )  # fmt: skip
+            at += size
+    return found
 
 
 def finish(connection: sqlite3.Connection, results: Sequence[Result]) -> int:
@@ -47,18 +55,20 @@ def finish(connection: sqlite3.Connection, results: Sequence[Result]) -> int:
         said.setdefault(result.delivery, result)
     if not said:
         return 0
-    given = [(one.delivery, one.claim, one.state.value, one.due, one.tries, one.cause) for one in said.values()]
     with transaction(connection):
-        held = statements.finish.run(connection, given)
-        attempts = (said[row[0]].attempt for row in held)
-        statements.put_attempts.run(connection, shapes.attempt.pack_all(_present(attempts)))
-        final = [row for row in held if row[3] not in _OPEN]
-        count_up(connection, Counter(f"deliveries.{state}" for *_, state in final))
-        return wake(connection, ((endpoint, subject) for _, endpoint, subject, _ in final))
-
-
-def _present(attempts: Iterable[Attempt | None]) -> Iterable[Attempt]:
-    return (attempt for attempt in attempts if attempt is not None)
+        asked = claiming.held.run(connection, [(one.delivery, one.claim) for one in said.values()])
+        held = [
+            (said[name], number, endpoint, subject)
+            for (told,) in asked
+            for name, number, endpoint, subject in claiming.held_of(told)
+        ]
+        given = [(number, one.state.value, one.due, one.tries, one.cause) for one, number, _, _ in held]
+        claiming.finish.run(connection, given)
+        attempts = [one.attempt for one, _, _, _ in held if one.attempt is not None]
+        statements.put_attempts.run(connection, shapes.attempt.pack_all(attempts))
+        final = [row for row in held if row[0].state not in OPEN]
+        count_up(connection, Counter(f"deliveries.{one.state.value}" for one, _, _, _ in final))
+        return wake(connection, [(endpoint, subject) for _, _, endpoint, subject in final])
 
 
 def wake(connection: sqlite3.Connection, subjects: Iterable[tuple[str, str | None]]) -> int:

@@ -181,39 +181,8 @@ promote = Form(
 )
 
 
-def _claim(condition: sa.ColumnElement[bool]) -> tuple[Form, Form]:
-    due = sa.and_(condition, _deliveries.c.due <= bindparam("now"))
-    chosen = (
-        sa.select(_deliveries.c.number)
-        .where(due)
-        .order_by(_deliveries.c.due, _deliveries.c.number)
-        .limit(bindparam("most"))
-    )
-    taken = sa.update(_deliveries).where(_deliveries.c.number.in_(chosen))
-    leased = taken.values(state=word("leased"), claim=bindparam("holder"), lease=bindparam("until"))
-    some: sa.Select[Any] = sa.select(sa.literal_column("1")).where(due).limit(sa.literal_column("1"))
-    return Form(some), Form(leased.returning(_deliveries.c.number, *_columns(shapes.delivery)))
-
-
-some_first, claim_first = _claim(tables.first(_deliveries))
-some_again, claim_again = _claim(tables.again(_deliveries))
-
 events_by_id = Form(sa.select(*_columns(shapes.event)).where(_among(tables.events.c.id)))
 
-_results = given(id=Text, claim=Text, state=Text, due=BigInteger, tries=Integer, cause=Text)
-finish = Form(
-    sa.update(_deliveries)
-    .where(same(_deliveries, _results, "id", "claim"), _deliveries.c.state == word("leased"))
-    .values(
-        state=_results.c.state,
-        due=_results.c.due,
-        tries=_results.c.tries,
-        cause=_results.c.cause,
-        claim=sa.null(),
-        lease=sa.literal_column("0"),
-    )
-    .returning(_deliveries.c.id, _deliveries.c.endpoint, _deliveries.c.subject, _deliveries.c.state)
-)
 put_attempts = Form(_insert(shapes.attempt))
 
 _expired = sa.and_(
