@@ -81,7 +81,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     version: int = 0
 
 
-class Message(msgspec.Struct, frozen=True, kw_only=True):
+class Message(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One event, ready to leave: ``body`` is exactly what this endpoint may see. ``at`` is the event's instant, microseconds."""
 
     id: str
@@ -91,7 +91,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes
 
 
-class Tried(msgspec.Struct, frozen=True, kw_only=True):
+class Tried(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What an attempt came to: ``status`` of the answer (protocols without one say 200 for accepted) or ``error``, a stable word.
 
     ``ours`` marks a fault on our side of the wire (no route, no resolver, no file descriptors): it says nothing of the endpoint and costs it no

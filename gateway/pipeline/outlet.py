@@ -2,6 +2,7 @@
 
 import math
 from collections import deque
+from itertools import chain, islice
 
 from gateway import limiter
 from gateway.breaker import State
@@ -67,11 +68,14 @@ class Outlet:
         self.flush_due = 0
         self.fault_wait = 0.0
         self.link: Link | None = None
+        self._ahead: dict[str, bytes] = {}
+        self._ahead_until = 0.0
         self.adopt(end, mono)
 
     def adopt(self, end: Endpoint, mono: float) -> None:
         """Be this endpoint from now on; what is held stays."""
         self.end = end
+        self._ahead = {}
         self.key = f"endpoint:{end.name}"
         # A circuit belongs to one state of the endpoint: where it was mended nobody waits for the old one to be tried again.
         self.circuit = f"endpoint:{end.name}@{end.version}"
@@ -138,6 +142,7 @@ class Outlet:
         self._first.clear()
         self._again.clear()
         self._hold.count -= len(held)
+        self._ahead = {}
         self._filled()
         return held
 
@@ -149,9 +154,26 @@ class Outlet:
         self._hold.count -= len(over)
         return over
 
+    # ------------------------------------------------------------------ made ready
+    def upcoming(self, most: int) -> list[Claimed]:
+        """The first of what is held, in the order in which it leaves."""
+        return list(islice(chain(self._first, self._again), most))
+
+    def ready_with(self, ahead: dict[str, bytes], until: float) -> None:
+        """Keep bodies by delivery for what leaves next, at most until the monotonic second ``until``."""
+        self._ahead, self._ahead_until = ahead, until
+
+    def made(self, one: Claimed, mono: float) -> bytes | None:
+        """Its body, when it was made ahead and not too long ago."""
+        if mono >= self._ahead_until:
+            self._ahead = {}
+        return self._ahead.pop(one.delivery.id, None)
+
     # ------------------------------------------------------------------ pace
     def measure(self, mono: float) -> None:
         """Once a second: how much went through while there was more to send, and so how much may be held from now on."""
+        if self._ahead and mono >= self._ahead_until:
+            self._ahead = {}
         seconds = mono - self._began
         if not len(self) or self.state is not State.CLOSED:
             # Who keeps up has no pace to be known: it could do more. Who may not be tried has none either.

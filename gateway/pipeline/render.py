@@ -1,5 +1,7 @@
 """An event as one endpoint may see it."""
 
+from collections import OrderedDict
+
 import msgspec
 
 from gateway.clock import Clock, SystemClock
@@ -33,7 +35,8 @@ class Renderer:
         self._vault = vault
         self._keep = keep
         self._now = (clock or SystemClock()).monotonic
-        self._held: dict[str, _Held] = {}
+        # A plain dict would walk past all that was deleted before its first.
+        self._held: OrderedDict[str, _Held] = OrderedDict()
         self._readers: dict[str, tuple[Endpoint, Reader]] = {}
         self._finders: dict[str, Finder] = {}
 
@@ -67,10 +70,9 @@ class Renderer:
     def _forget(self, now: float, most: int) -> None:
         # The oldest stand first.
         while self._held:
-            name, oldest = next(iter(self._held.items()))
-            if now < oldest.until and len(self._held) <= most:
+            if len(self._held) <= most and now < next(iter(self._held.values())).until:
                 return
-            del self._held[name]
+            self._held.popitem(last=False)
 
     def _reader(self, end: Endpoint) -> Reader:
         known = self._readers.get(end.name)

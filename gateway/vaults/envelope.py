@@ -1,5 +1,6 @@
 """An envelope key made ready: ciphers for payloads and texts, and the keys that it makes with records' own secrets."""
 
+from collections.abc import Callable
 from typing import TypeVar
 
 from gateway.vaults.suites import AES, Cipher, Mac, Suite
@@ -15,13 +16,21 @@ _V = TypeVar("_V")
 class Sealer:
     """A cipher for texts, with the hash that gives its nonces. ``name`` is what its tokens begin with."""
 
-    __slots__ = ("decrypt", "encrypt", "mac", "name")
+    __slots__ = ("_mac", "_make", "decrypt", "encrypt", "name")
 
-    def __init__(self, name: str, cipher: Cipher, mac: Mac) -> None:
+    def __init__(self, name: str, cipher: Cipher, make: Callable[[], Mac]) -> None:
         self.name = name
         self.encrypt = cipher.encrypt
         self.decrypt = cipher.decrypt
-        self.mac = mac
+        self._make = make
+        self._mac: Mac | None = None
+
+    @property
+    def mac(self) -> Mac:
+        """Made when it is first asked for: opening does without, and most records are only opened."""
+        if self._mac is None:
+            self._mac = self._make()
+        return self._mac
 
 
 class Recent(dict[str, _V]):
@@ -65,10 +74,12 @@ class Envelope:
         self.payload = suite.cipher(suite.derive(master, f"payload {suite.cipher_name}", suite.size))
         self.name = f"{key_id}{suite.letter}r"
         self.plain = self._sealer(f"{key_id}{suite.letter}", b"")
+        # Not made within: what makes it would keep the master key at hand.
+        nonces = suite.mac(suite.derive(master, f"field nonce {suite.mac_name}", 32))
         self.old = Sealer(
             key_id,
             suite.cipher(suite.derive(master, f"field {suite.cipher_name}", suite.size)),
-            suite.mac(suite.derive(master, f"field nonce {suite.mac_name}", 32)),
+            lambda: nonces,
         )
         self.recent: Recent[Sealer] = Recent(_READY)
 
@@ -78,4 +89,4 @@ class Envelope:
 
     def _sealer(self, name: str, secret: bytes) -> Sealer:
         cipher = self._suite.cipher(self._mac(b"cipher:" + secret)[: self._suite.size])
-        return Sealer(name, cipher, self._suite.mac(self._mac(b"nonce:" + secret)))
+        return Sealer(name, cipher, lambda: self._suite.mac(self._mac(b"nonce:" + secret)))
