@@ -149,10 +149,10 @@ class Vetter:
 
     async def vet_host(self, host: str, port: int, *, allow_private: bool, within: float = 5.0) -> Vetted | Unfit:
         """As ``vet``, for a host that was read from its URL already. Answers ``within`` seconds; a slow resolver is a fault of ours."""
+        known = self.known(host, port, allow_private=allow_private)
+        if known is not None:
+            return known
         key = (host, port, allow_private)
-        known = self._known.get(key)
-        if known and self._clock.monotonic() < known[0]:
-            return known[1]
         asking = self._asking.get(key)
         if asking is None:
             asking = self._asking[key] = asyncio.get_running_loop().create_task(self._ask(key))
@@ -161,6 +161,11 @@ class Vetter:
                 return await asyncio.shield(asking)
         except TimeoutError:
             return Unfit("dns", f"{host} was not resolved in time", ours=self._failed(host))
+
+    def known(self, host: str, port: int, *, allow_private: bool) -> Vetted | Unfit | None:
+        """What ``vet_host`` would answer without asking anybody; None where it would ask."""
+        known = self._known.get((host, port, allow_private))
+        return known[1] if known and self._clock.monotonic() < known[0] else None
 
     def _failed(self, host: str) -> bool:
         """The resolver did not answer about a name: whether that is our fault."""

@@ -68,11 +68,16 @@ class Post:
         Words: ``address``, ``dns``, ``connect``, ``tls``, ``timeout``, ``network`` are the far side's; ``resources`` (no descriptors, ports or
         buffers left), ``route`` (this machine knows no way) and ``closed`` are ours, and so is ``dns`` while our resolver fails.
         """
-        began, place = self._clock.monotonic(), self._place
-        where = await self._vetter.vet_host(place.host, place.port, allow_private=self._allow_private, within=timeout)
+        place, left = self._place, timeout
+        where = self._vetter.known(place.host, place.port, allow_private=self._allow_private)
+        if where is None:
+            began = self._clock.monotonic()
+            where = await self._vetter.vet_host(
+                place.host, place.port, allow_private=self._allow_private, within=timeout
+            )
+            left -= self._clock.monotonic() - began
         if isinstance(where, Unfit):
             return unfit(where)
-        left = timeout - (self._clock.monotonic() - began)
         if self._closed or left <= 0:
             return CLOSED if self._closed else Tried(error="timeout")
         try:
@@ -90,9 +95,11 @@ class Post:
         )
         try:
             async with request as response:
-                kept = await response.body_reader.read(keep)
+                status = response.status
+                # Reading, too, is a turn at the interpreter's lock; RFC 9110 §15.3.5: a 204 has nothing to read.
+                kept = await response.body_reader.read(keep) if status != 204 else None
                 return Tried(
-                    status=response.status,
+                    status=status,
                     retry_after=_text(response, "retry-after"),
                     response=bytes(kept) if kept else b"",
                 )
