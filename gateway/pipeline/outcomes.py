@@ -23,6 +23,7 @@ class Outcomes:
         self._woken = woken
         self._results: list[store.Result] = []
         self._flush = asyncio.Event()
+        self._recording = asyncio.Lock()
 
     def add(
         self,
@@ -63,13 +64,18 @@ class Outcomes:
                 self._flush.set()
 
     async def settle(self) -> None:
-        """Record everything there is. StoreError keeps what was not recorded."""
-        while self._results:
-            results, self._results = self._results, []
-            try:
-                freed = await self._store.finish(results)
-            except StoreError:
-                self._results = results + self._results
-                raise
-            if freed:
-                self._woken()
+        """Record everything there is, and return when all of it is recorded. StoreError keeps what was not."""
+        # Whoever asks while others record waits for those, too: what they have in hand is no more in the list.
+        async with self._recording:
+            while self._results:
+                await self._record()
+
+    async def _record(self) -> None:
+        results, self._results = self._results, []
+        try:
+            freed = await self._store.finish(results)
+        except StoreError:
+            self._results = results + self._results
+            raise
+        if freed:
+            self._woken()
