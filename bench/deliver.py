@@ -1,7 +1,7 @@
 """Deliver: deliveries that are due in a store signed, posted and recorded, against the same HTTP client posting the same bodies.
 
 In process: the real deliverer claims, renders, signs, posts by its real poster and records attempts and outcomes; the bare loop has its
-bodies and headers ready. Both keep 32 posts under way, towards the same sink process.
+bodies and headers, as long as ours, ready. Both make a client first, keep 32 posts under way, and send to the same sink process.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ def measure(scale: Scale) -> Sequence[Figure]:
 
 
 async def _rounds(scale: Scale, data: Path, port: int) -> list[tuple[float, float]]:
-    count = scale.count(4000)
+    count = scale.count(8000)
     house = inside.open_inside(data, running.config(data, sinks=(f"http://127.0.0.1:{port}/hook",)))
     orders, pairs = made.Orders(), []
     try:
@@ -79,13 +79,14 @@ async def _bare(port: int, bodies: Sequence[bytes]) -> float:
     feed = iter(bodies)
     headers = {
         "content-type": "application/json",
-        "webhook-id": "evt_0",
-        "webhook-timestamp": "1",
+        "webhook-id": "evt_" + "0" * 32,
+        "webhook-timestamp": "1760000000",
         "webhook-signature": "v1," + "a" * 44,
     }
     url = f"http://127.0.0.1:{port}/hook"
-    client = ClientBuilder().follow_redirects(False).no_proxy().pool_max_idle_per_host(_AT_ONCE).build()
     began = time.perf_counter()
+    builder = ClientBuilder().follow_redirects(False).no_proxy().user_agent("scrm-gateway")
+    client = builder.pool_max_idle_per_host(_AT_ONCE).build()
     await asyncio.gather(*(_post(client, url, headers, feed) for _ in range(_AT_ONCE)))
     took = time.perf_counter() - began
     await client.close()

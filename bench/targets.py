@@ -7,6 +7,7 @@ gateway uses.
 """
 
 import asyncio
+import math
 import sys
 import time
 from collections.abc import Callable
@@ -98,12 +99,14 @@ async def peer(reader, writer):  # type: ignore[no-untyped-def]
 class Sink:
     """A webhook receiver as cheap as asyncio allows: answers 204, and hands each body and its instant (``time.perf_counter``) on.
 
-    ``GET`` answers how many came.
+    ``GET /`` answers how many came, ``GET /N`` when that many have come.
     """
 
     def __init__(self, arrived: Callable[[bytes, float], None] | None = None) -> None:
         self.count = 0
         self._arrived = arrived
+        self._asked: list[tuple[int, Callable[[int], None]]] = []
+        self._mark = math.inf
         self._server: asyncio.Server | None = None
 
     async def open(self, port: int) -> None:
@@ -122,6 +125,20 @@ class Sink:
         self.count += 1
         if self._arrived is not None:
             self._arrived(body, time.perf_counter())
+        if self.count >= self._mark:
+            self._tell()
+
+    def ask(self, count: int, answer: Callable[[int], None]) -> None:
+        """Call ``answer`` with how many came as soon as it is ``count``."""
+        self._asked.append((count, answer))
+        self._tell()
+
+    def _tell(self) -> None:
+        ready = [answer for count, answer in self._asked if self.count >= count]
+        self._asked = [one for one in self._asked if self.count < one[0]]
+        self._mark = min((count for count, _ in self._asked), default=math.inf)
+        for answer in ready:
+            answer(self.count)
 
 
 class _Inlet(asyncio.Protocol):
@@ -149,12 +166,15 @@ class _Inlet(asyncio.Protocol):
             return False
         body, self._got = self._got[end + 4 : end + 4 + size], self._got[end + 4 + size :]
         if head.startswith(b"get "):
-            told = str(self._sink.count).encode()
-            self._transport.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(told), told))
+            self._sink.ask(int(head[5:].partition(b" ")[0] or 0), self._answer)
         else:
             self._transport.write(_NO_CONTENT)
             self._sink.take(body)
         return True
+
+    def _answer(self, count: int) -> None:
+        told = str(count).encode()
+        self._transport.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(told), told))
 
 
 async def _serve(kind: str, port: int) -> None:
