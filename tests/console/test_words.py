@@ -3,7 +3,9 @@
 import re
 from pathlib import Path
 
+from gateway import access
 from gateway.console import words
+from gateway.model import customer, order
 
 CONSOLE = Path("gateway/console")
 # Keys that are put together from a stable word: a part's prefix → where the words come from.
@@ -36,3 +38,12 @@ def test_words_that_pages_ask_for_are_there_and_are_asked_for() -> None:
         if not key.startswith(tuple(made)) and not re.search(rf"""['"]{re.escape(key)}['"]""", text)
     ]
     assert not unused, unused
+
+
+def test_what_is_put_together_from_a_value_has_words_for_each() -> None:
+    """Every scope, and whatever an order can be on its axes."""
+    for scope in access.SCOPES:
+        assert f"sc_{scope.replace(':', '_')}" in words.WORDS, scope
+    for axis in (order.Lifecycle, order.Payment, order.Fulfilment, order.Aftersale, customer.State):
+        for one in axis:
+            assert f"st_{one.value}" in words.WORDS, one
