@@ -24,6 +24,7 @@ import msgspec
 from prometheus_client.parser import text_string_to_metric_families
 from standardwebhooks import Webhook, WebhookVerificationError
 
+from tests.servers.loops import closed
 from tests.servers.process import free_port
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -401,7 +402,7 @@ class Loop:
     def close(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
-        self._loop.close()
+        closed(self._loop)
 
 
 class House:

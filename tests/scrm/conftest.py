@@ -16,6 +16,7 @@ from standardwebhooks import Webhook
 from gateway.clock import SECOND, TurnedClock
 from scrm.app import create_app
 from tests.scrm import samples
+from tests.servers.loops import closed
 from tests.servers.process import free_port
 
 
@@ -67,7 +68,7 @@ class Served:
         self.client.close()
         self._loop.call_soon_threadsafe(self._server.stop)
         self._thread.join(10)
-        self._loop.close()
+        closed(self._loop)
 
 
 @pytest.fixture

@@ -8,8 +8,6 @@ from bench.figure import Scale
 GLANCE = Scale(rounds=1, size=0.001)
 
 
-# On a busy machine the deliverer's bench is ended while a send is under way, and what it leaves is told when it is collected.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("module", [deliver, fan_out, grants, hl7_map, route, sealing, statements, trade_map])
 def test_an_in_process_figure_measures_something(module):
     """A figure that no longer fits the gateway fails here, not on the day somebody wants to know."""

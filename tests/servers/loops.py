@@ -1,0 +1,25 @@
+"""Loops of their own, and how one is left."""
+
+import asyncio
+
+
+def closed(loop: asyncio.AbstractEventLoop) -> None:
+    """End what is under way in a loop that does not run any more, and close it.
+
+    Left pending, it is told when it is collected: as an error of whichever test runs by then.
+    """
+    try:
+        loop.run_until_complete(_ended())
+        loop.run_until_complete(loop.shutdown_asyncgens())
+    finally:
+        loop.close()
+
+
+async def _ended() -> None:
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in left:
+        task.cancel()
+    await asyncio.gather(*left, return_exceptions=True)
+    # Transports that were closed by that let go of their sockets in the next turns.
+    for _ in range(3):
+        await asyncio.sleep(0)
