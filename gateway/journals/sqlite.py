@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 from gateway.clock import Clock
 from gateway.errors import ConfigError, JournalError
 from gateway.journal import Copy, Draft, Entry, Receipt
+from gateway.journals.sqlite_file import COLUMNS, NAMES, PATIENCE, begin, connect, patiently
 from gateway.model.lane import Lane
 
 T = TypeVar("T")
@@ -25,30 +26,15 @@ T = TypeVar("T")
 REMEMBERED = 16_384
 """How many written (account, dedupe) a door remembers, about 6 MiB."""
 
-_PATIENCE = 10.0
 _SHARD = 0
-_VERSION = 1
 _PURGE = 512
 _LARGEST = 128
-_COLUMNS = ("id", "account", "topic", "dedupe", "partition_key", "received_at", "payload")
-_NAMES = ", ".join(_COLUMNS)
-_SCHEMA = tuple(
-    statement
-    for lane in Lane
-    for statement in (
-        f"""CREATE TABLE {lane.value} (
-            position INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL, account TEXT NOT NULL, topic TEXT NOT NULL,
-            dedupe BLOB NOT NULL, partition_key BLOB NOT NULL, received_at INTEGER NOT NULL, payload BLOB NOT NULL)""",
-        f"CREATE INDEX {lane.value}_id ON {lane.value} (id)",
-    )
-)
-
 _Key = tuple[str, bytes]
 
 
 def _insert(lane: Lane, rows: int) -> str:
-    places = f"({', '.join('?' * len(_COLUMNS))})"
-    return f"INSERT INTO {lane.value} ({_NAMES}) VALUES {', '.join([places] * rows)}"  # noqa: S608 - names of ours only
+    places = f"({', '.join('?' * len(COLUMNS))})"
+    return f"INSERT INTO {lane.value} ({NAMES}) VALUES {', '.join([places] * rows)}"  # noqa: S608 - names of ours only
 
 
 # Sizes are powers of two, so that a handful of prepared statements serves every group.
@@ -94,7 +80,7 @@ class SqliteJournal:
         self._closed = False
         self._idle: asyncio.Future[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._write_db = _connect(path, clock)
+        self._write_db = connect(path, clock)
         self._read_db = sqlite3.connect(
             f"{path.absolute().as_uri()}?mode=ro", uri=True, check_same_thread=False, isolation_level=None
         )
@@ -238,7 +224,7 @@ class SqliteJournal:
     def _commit(self, lanes: dict[str, list[Any]]) -> None:
         db = self._write_db
         try:
-            _begin(db, self._clock)
+            begin(db, self._clock)
             for lane, values in lanes.items():
                 _write(db, _INSERTS[lane], values)
             db.execute("COMMIT")
@@ -280,52 +266,8 @@ def open_journal(path: Path, *, clock: Clock) -> SqliteJournal:
 
 
 # ---------------------------------------------------------------------- SQL
-def _connect(path: Path, clock: Clock) -> sqlite3.Connection:
-    db = sqlite3.connect(path, timeout=0.25, isolation_level=None, check_same_thread=False, cached_statements=64)
-    try:
-        _prepare(db, path, clock)
-    except BaseException:
-        db.close()
-        raise
-    return db
-
-
-def _prepare(db: sqlite3.Connection, path: Path, clock: Clock) -> None:
-    mode = _patiently(lambda: db.execute("PRAGMA journal_mode = WAL").fetchone()[0], clock)
-    if mode != "wal":
-        raise ConfigError("the journal's file system cannot share memory", place=str(path), remedy="use a local disk")
-    db.execute("PRAGMA synchronous = FULL")
-    # What is erased or purged would keep its bytes in the file otherwise. Many builds of SQLite do so by default, not all.
-    db.execute("PRAGMA secure_delete = ON")
-    # A checkpoint that a long read held up must not leave a log of gigabytes behind.
-    db.execute(f"PRAGMA journal_size_limit = {64 << 20}")
-    _begin(db, clock)
-    version = db.execute("PRAGMA user_version").fetchone()[0]
-    if version not in (0, _VERSION):
-        raise ConfigError(f"the journal is of version {version}, this gateway knows {_VERSION}", place=str(path))
-    if version == 0:
-        for statement in (*_SCHEMA, f"PRAGMA user_version = {_VERSION}"):
-            db.execute(statement)
-    db.execute("COMMIT")
-
-
-def _begin(db: sqlite3.Connection, clock: Clock) -> None:
-    _patiently(lambda: db.execute("BEGIN IMMEDIATE"), clock)
-
-
-def _patiently(work: Callable[[], T], clock: Clock) -> T:
-    """Repeat what another process holds up. SQLite's own busy handler sleeps meanwhile, but is not asked in every such case."""
-    until = clock.monotonic() + _PATIENCE
-    while True:
-        try:
-            return work()
-        except sqlite3.OperationalError as fault:
-            if fault.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or clock.monotonic() > until:
-                raise
-
-
 def _write(db: sqlite3.Connection, inserts: dict[int, str], values: list[Any]) -> None:
-    width, done = len(_COLUMNS), 0
+    width, done = len(COLUMNS), 0
     while left := len(values) // width - done:
         size = min(_LARGEST, 1 << left.bit_length() - 1)
         db.execute(inserts[size], values[done * width : (done + size) * width])
@@ -341,13 +283,13 @@ def _entry(lane: Lane, row: tuple[Any, ...]) -> Entry:
 
 
 def _read(db: sqlite3.Connection, lane: Lane, after: int, limit: int) -> list[Entry]:
-    sql = f"SELECT position, {_NAMES} FROM {lane.value} WHERE position > ? ORDER BY position LIMIT ?"  # noqa: S608
+    sql = f"SELECT position, {NAMES} FROM {lane.value} WHERE position > ? ORDER BY position LIMIT ?"  # noqa: S608
     return [_entry(lane, row) for row in db.execute(sql, (after, limit)).fetchall()]
 
 
 def _find(db: sqlite3.Connection, entry: str) -> Entry | None:
     for lane in Lane:
-        sql = f"SELECT position, {_NAMES} FROM {lane.value} WHERE id = ? ORDER BY position LIMIT 1"  # noqa: S608
+        sql = f"SELECT position, {NAMES} FROM {lane.value} WHERE id = ? ORDER BY position LIMIT 1"  # noqa: S608
         if row := db.execute(sql, (entry,)).fetchone():
             return _entry(lane, row)
     return None
@@ -366,7 +308,7 @@ def _depth(db: sqlite3.Connection, lane: Lane, after: int) -> tuple[int, int | N
 def _replace(db: sqlite3.Connection, clock: Clock, payloads: Sequence[tuple[str, bytes, bytes]]) -> int:
     done = 0
     try:
-        _begin(db, clock)
+        begin(db, clock)
         for entry, old, new in payloads:
             for lane in Lane:
                 sql = f"UPDATE {lane.value} SET payload = ? WHERE id = ? AND payload = ?"  # noqa: S608
@@ -381,7 +323,7 @@ def _replace(db: sqlite3.Connection, clock: Clock, payloads: Sequence[tuple[str,
 def _repeat(db: sqlite3.Connection, clock: Clock, copies: Sequence[Copy]) -> set[str]:
     written: set[str] = set()
     try:
-        _begin(db, clock)
+        begin(db, clock)
         for one in copies:
             if any(
                 db.execute(f"SELECT 1 FROM {lane.value} WHERE id = ? AND payload = ?", (one.of, one.payload)).fetchone()  # noqa: S608
@@ -400,7 +342,7 @@ def _repeat(db: sqlite3.Connection, clock: Clock, copies: Sequence[Copy]) -> set
 
 
 def _scrub(db: sqlite3.Connection, clock: Clock) -> bool:
-    until = clock.monotonic() + _PATIENCE
+    until = clock.monotonic() + PATIENCE
     while db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
         if clock.monotonic() > until:
             return False
@@ -410,4 +352,4 @@ def _scrub(db: sqlite3.Connection, clock: Clock) -> bool:
 def _forget(db: sqlite3.Connection, clock: Clock, lane: Lane, before: int, upto: int) -> int:
     oldest = f"SELECT position FROM {lane.value} WHERE position <= ? ORDER BY position LIMIT ?"  # noqa: S608
     sql = f"DELETE FROM {lane.value} WHERE position IN ({oldest}) AND received_at < ?"  # noqa: S608
-    return _patiently(lambda: db.execute(sql, (upto, _PURGE, before)).rowcount, clock)
+    return patiently(lambda: db.execute(sql, (upto, _PURGE, before)).rowcount, clock)
