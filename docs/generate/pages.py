@@ -12,7 +12,8 @@ import gateway
 from connectors.registry import CARDS
 from docs.generate import text
 from gateway import cli
-from gateway.connector import Card, Limit, Reason
+from gateway.connector import Action, Card, Limit, Reason
+from gateway.desk.schemas import class_of
 from gateway.errors import GatewayError
 from gateway.meters import Meters
 from gateway.model import event
@@ -23,6 +24,8 @@ from scrm import __main__ as scrm_program
 # A secret option is marked; the backslash keeps Markdown from reading emphasis.
 _STAR = "\\*"
 
+_PREFIXES = {**PREFIXES, "action": "act"}
+
 # When each type is published. The first that fits, in the order of the code, names the change.
 _WHEN = {
     "customer.created": "Somebody is known for the first time.",
@@ -30,6 +33,8 @@ _WHEN = {
     "customer.merged": "Two became one. The subject is the survivor; `data.merged.id` is the other, which keeps resolving.",
     "customer.unmerged": "A merge was undone. One event for each; `data.other.id` names the other.",
     "customer.erased": "Erased on request. Declared; nothing in this version publishes it.",
+    "action.completed": "A partner did what it was asked to. The subject is the action.",
+    "action.failed": "It was not done and will not be: `state` is refused, expired or cancelled, `cause` the code of why.",
     "order.created": "An order is known for the first time, and nothing more specific is true of it.",
     "order.paid": "`payment` became `paid`. An order first seen paid begins with this one, at sequence 1.",
     "order.shipped": "`fulfilment` became `shipped` or `partially_shipped`.",
@@ -101,6 +106,7 @@ def _verbs(card: Card, language: str) -> str:
         "pull": ("reconciles", "对账拉取"),
         "fetch": ("re-reads", "回查详情"),
         "probe": ("probes", "体检"),
+        "act": ("acts", "执行操作"),
     }
     can = {verb.value for verb in card.can}
     return ", ".join(said[language == "zh"] for verb, said in words.items() if verb in can)
@@ -141,7 +147,32 @@ def _connector(card: Card) -> str:
             for topic, how in card.pulls.items()
         ]
         parts += ["### Reconciliation\n", text.table(("topic", "every", "overlap", "longest window"), rows)]
+    if card.actions:
+        parts += ["### Actions\n", *(_action(one) for one in card.actions)]
     return "\n".join(parts)
+
+
+def _action(one: Action) -> str:
+    rows = [
+        [
+            f"`{field.name}`",
+            text.type_text(field.type),
+            text.default_text(field),
+            class_of(field.type),
+            text.sentence(field.type),
+        ]
+        for field in text.fields(one.parameters)
+    ]
+    after = "done again" if one.harmless else "`unknown`, for a person to decide"
+    whom = f" `customer` may stand in place of `{one.whom.parameter}`." if one.whom else ""
+    answers = ", ".join(f"`{name}` ({how.value})" for name, how in one.answers.items())
+    said = f"In order by `{one.about}`. After a crash: {after}.{whom}" + (f" Answers: {answers}." if answers else "")
+    return "\n".join(
+        [
+            f"#### `{one.name}`: {one.title.en} · {one.title.zh}\n\n{text.plain(one.parameters.__doc__)} {said}\n",
+            text.table(("parameter", "is", "default", "class", "what"), rows),
+        ]
+    )
 
 
 def _limit(one: Limit) -> str:
@@ -269,7 +300,7 @@ def events_page() -> str:
     """docs/reference/events.md. LookupError when a type has no sentence here, or a sentence no type."""
     if set(_WHEN) != set(event.TYPES):
         raise LookupError(f"docs/generate/pages.py: _WHEN and TYPES differ in {sorted(set(_WHEN) ^ set(event.TYPES))}")
-    rows = [[f"`{kind}`", f"`{PREFIXES[kind.partition('.')[0]]}_…`", _WHEN[kind]] for kind in event.TYPES]
+    rows = [[f"`{kind}`", f"`{_PREFIXES[kind.partition('.')[0]]}_…`", _WHEN[kind]] for kind in event.TYPES]
     return "\n".join(
         [
             text.NOTE,

@@ -36,6 +36,7 @@ def _counted(counts: Mapping[str, Any]) -> list[Trouble]:
     known = (
         ("dead_letters", "dead", "warn", "/console/dead"),
         ("deliveries.dead", "undelivered", "warn", "/console/dead"),
+        ("actions_unknown", "actions", "warn", "/console/connectors"),
         ("candidates", "matches", "warn", "/console/matches"),
     )
     return [

@@ -92,8 +92,13 @@ class Caller:
             async with asyncio.timeout(timeout), self._client().stream(method, url, timeout=timeout, **parts) as answer:
                 body = await _bounded(answer)
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
-            detail = f"{type(error).__name__} calling the partner"
-            raise PartnerDown(detail, place=place, unsure=not _unsent(error)) from error
+            unsure = not _unsent(error)
+            said = (
+                "no answer came"
+                if unsure and isinstance(error, _UNSENT)
+                else f"{type(error).__name__} calling the partner"
+            )
+            raise PartnerDown(said, place=place, unsure=unsure) from error
         if answer.status_code == 429:
             raise PartnerQuota(
                 "the partner answered 429", place=place, wait=_seconds(answer.headers.get("retry-after"))

@@ -27,6 +27,11 @@ WORDS.update(
         ),
         "tr_undelivered": ("{n} 次投递已放弃", "{n} deliveries were given up"),
         "tr_undelivered_do": ("先确认订阅端恢复，再重放", "See that the endpoint is well again, then replay"),
+        "tr_actions": ("{n} 个操作不知道平台执行了没有", "Of {n} actions nobody knows whether the partner did them"),
+        "tr_actions_do": (
+            "在账号页面看每一个：再执行一次，或不再执行",
+            "Look at each on its account's page: do it again, or let it be",
+        ),
         "tr_matches": ("{n} 对疑似同一人等待确认", "{n} pairs may be one person"),
         "tr_matches_do": ("逐对比较后合并或拒绝", "Compare each pair; merge or reject it"),
         "tr_disabled": ("订阅端 {name} 已停用：{cause}", "Endpoint {name} is disabled: {cause}"),
