@@ -184,9 +184,6 @@ class Handover:
         # Whoever dies from now on is started again like anybody else, with nobody to wait for.
         for one in [*self._new(supervisor), *workers]:
             one.post = supervisor.post()
-        self._tell(state=LIVE, ended=self._clock.now())
-        assert self._report is not None
-        _log.info("reload.live", **msgspec.structs.asdict(self._report.changes))
         self._await(self._left, _DOORS)
 
     def _left(self, supervisor: Supervisor) -> None:
@@ -196,6 +193,10 @@ class Handover:
         for one in there:
             _log.error("supervisor.killed", child=one.pid)
             supervisor.send(one, signal.SIGKILL)
+        # Not before: who keeps a connection to an old door is answered by the old config.
+        self._tell(state=LIVE, ended=self._clock.now())
+        assert self._report is not None
+        _log.info("reload.live", **msgspec.structs.asdict(self._report.changes))
         self._rest()
 
     # ------------------------------------------------------------------ shared

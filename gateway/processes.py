@@ -42,7 +42,7 @@ _DRAIN = 8.0
 _TREE = 10.0
 _HEADSTART = 0.2
 # How long a door that is succeeded still answers: pages that keep themselves up to date leave within two seconds.
-_FAREWELL = 3.0
+_FAREWELL = 2.0
 
 
 class Ground(msgspec.Struct, kw_only=True):

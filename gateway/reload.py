@@ -123,6 +123,11 @@ class Reloads:
         self._write(())
         return True
 
+    def let_go(self) -> None:
+        """Answer no more."""
+        if self._lock is not None:
+            self._lock.close()
+
     def take(self) -> tuple[str, ...]:
         """All wishes there are; they are nobody else's from now on."""
         try:

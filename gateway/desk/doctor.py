@@ -75,7 +75,13 @@ async def rehearse(rehearsal: Rehearsal, *, host: str, port: int, account: str) 
     if status == 200 and body == rehearsal.expected:
         return Line(state="ok", detail="the door answered exactly what the platform expects")
     if status == 404:
-        return Line(state="fault", detail="the running gateway does not know this account yet", remedy="add it to the config and restart")  # fmt: skip
+        return Line(state="warning", detail="the running gateway does not know this account yet", remedy="save it, and test again when it is live")  # fmt: skip
+    if status == 503:
+        return Line(
+            state="warning",
+            detail="the account is disabled, or the gateway is busy",
+            remedy="enable it, and test again",
+        )
     if status in (400, 401, 403):
         return Line(
             state="fault",
