@@ -66,7 +66,14 @@ def desk_of(
     clients = Clients(documents=documents, vault=vault, clock=clock, below=tree.below)
     users = Users(documents=documents, vault=vault, clock=clock, below=tree.below)
     watch = Watch(ground.records, clock)
-    belongings = Belongings(documents=documents, records=ground.records, book=ground.book, clients=clients, clock=clock)
+    belongings = Belongings(
+        documents=documents,
+        records=ground.records,
+        book=ground.book,
+        clients=clients,
+        accounts=ground.accounts,
+        clock=clock,
+    )
     witness = Witness(records=ground.records, book=ground.book, clock=clock, meters=ground.meters)
     work = labour(
         documents=ground.jobs, records=ground.records, vault=vault, clock=clock, accounts=ground.accounts, book=ground.book, clients=clients,

@@ -23,7 +23,7 @@ class Options(connector.Options, frozen=True, kw_only=True, forbid_unknown_field
     agent_id: Annotated[
         str,
         Meta(
-            description="The app's AgentId; welcome_text then only answers its members, and doctor checks that it is enabled."
+            description="The app's AgentId: messages are sent by it, welcome_text then only answers its members, and doctor checks that it is enabled."
         ),
     ] = ""
     receive_id: Annotated[

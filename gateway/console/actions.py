@@ -32,8 +32,10 @@ async def parts(seat: frame.Seat, desk: Desk, opened: Opened) -> dict[str, str]:
     newest = await desk.records.actions(Wanted(account=name), limit=_NEWEST, newest=True)
     # Those that wait for a person stand first, however old.
     rows = [*unknown, *(one for one in newest if one.state is not State.UNKNOWN)]
+    clients = {client.id: client.name for client, _ in await desk.clients.all()} if rows else {}
     html = frame.fragment(
-        "parts/actions.html", seat, desk.clock.now(), opened=opened, rows=rows, looks=_LOOKS, unknown=State.UNKNOWN, name=name
+        "parts/actions.html", seat, desk.clock.now(), opened=opened, rows=rows, looks=_LOOKS, unknown=State.UNKNOWN, name=name,
+        clients=clients,
     )  # fmt: skip
     return {"actions": html}
 

@@ -1,19 +1,24 @@
-"""What clients leave behind: endpoints that a client made, or that only it may fetch from, end with it.
+"""What clients leave behind: endpoints that a client made, or that only it may fetch from, end with it, and what it asked of partners and nobody
+began is not done.
 
 Once for each ending, whoever decided it and from wherever: an endpoint that a person enables again afterwards stays so.
 """
 
+import contextlib
 from collections import defaultdict
 
 import msgspec
 import structlog
 
 from gateway import access, shelf, store
+from gateway.action import State, Wanted
 from gateway.book import Book, Entry
 from gateway.clock import Clock, text
 from gateway.desk.clients import Clients
 from gateway.errors import GatewayError, Stale
 from gateway.pipeline import operators
+from gateway.pipeline.accounts import Accounts
+from gateway.pipeline.act_end import ActSettler, Ends
 from gateway.pipeline.operators import Operators
 from gateway.pipeline.route import Router
 
@@ -21,6 +26,7 @@ _log = structlog.get_logger()
 OWNERS = "endpoint_owners"
 ENDINGS = "client_endings"
 EVERY = 30.0
+_STEP = 200
 _json = msgspec.json.Encoder()
 
 
@@ -48,6 +54,7 @@ class Belongings(msgspec.Struct, frozen=True, kw_only=True):
     records: store.Store
     book: Book
     clients: Clients
+    accounts: Accounts
     clock: Clock
 
     async def keep(self, endpoint: str, client: str) -> None:
@@ -98,6 +105,7 @@ class Belongings(msgspec.Struct, frozen=True, kw_only=True):
                 await self._tell(name, cause, once=f"{client.id}/{client.until}/{client.disabled}")
                 await self.records.disable(name, cause=cause, now=self.clock.now())
                 _log.warning("deliver.endpoint_disabled", endpoint=name, cause=cause)
+        await self._recall(client, cause)
         version = before.version if before else 0
         document = _document(ENDINGS, client.id, version + 1, _json.encode(_ends(client)), self.clock.now())
         try:
@@ -105,6 +113,22 @@ class Belongings(msgspec.Struct, frozen=True, kw_only=True):
         except Stale:
             # Another process saw to it at the same moment: what was done twice came to the same.
             return
+
+    async def _recall(self, client: access.Client, cause: str) -> None:
+        """Whoever has its key must not go on acting through us. What is under way ends as it ends."""
+        wanted = Wanted(client=client.id, state=State.WAITING)
+        if not await self.records.actions(wanted, limit=1):
+            return
+        router = Router(await self.book.endpoints())
+        await router.units.load(self.records)
+        hand = ActSettler(records=self.records, clock=self.clock, ends=Ends(self.accounts, router))
+        count = 0
+        while waiting := await self.records.actions(wanted, limit=_STEP):
+            for one in waiting:
+                with contextlib.suppress(Stale):
+                    await hand.drop(one, cause)
+            count += len(waiting)
+        _log.warning("actions.recalled", client=client.id, actions=count, cause=cause)
 
     async def _tell(self, name: str, cause: str, *, once: str) -> None:
         health = (await self.records.health()).get(name)

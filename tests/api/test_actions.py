@@ -429,6 +429,25 @@ def test_erased_customer_takes_what_was_asked_about_them_along(tmp_path: Path) -
     story(tmp_path, work)
 
 
+def test_what_a_revoked_client_asked_for_and_nobody_began_is_not_done(tmp_path: Path) -> None:
+    """Whoever has its key must not go on acting; another client's actions are done."""
+
+    async def work(house: House, api: Api, caller: httpx.AsyncClient) -> None:
+        made = await house.make("leaked", **MINE)
+        async with house.anybody() as leaked:
+            leaked.headers["authorization"] = f"Bearer {made.key}"
+            name = (await ask(leaked, MESSAGE)).json()["id"]
+        assert (await ask(caller, {**MESSAGE, "parameters": {"userid": "lisi", "content": "x"}})).status_code == 202
+        await house.desk.clients.revoke(made.client.id)
+        await house.desk.belongings.round()
+        await done(house)
+        assert api.deeds.messages == [("lisi", "x")]
+        kept = (await house.ground.records.known_actions([name]))[name]
+        assert (kept.state, kept.cause) == (State.CANCELLED, f"dropped: its client {made.client.id} was revoked")
+
+    story(tmp_path, work)
+
+
 def test_one_client_cannot_fill_the_house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Those that are not at their end are counted."""
     monkeypatch.setattr(desks, "MOST_OPEN", 2)
