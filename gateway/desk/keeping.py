@@ -1,7 +1,8 @@
 """Accounts that are kept at run time: saving, changing, disabling, removing, going back; and asking the running gateway to take them up.
 
 What is saved was checked as ``gateway check`` does and opened once; it takes effect with a reload. An account is removed in two steps: disabled, it
-takes nothing in while what it said is still read; and it goes when nothing of it waits any more.
+takes nothing in while what it said is still read; and it goes when nothing of it waits any more. What is to be asked of the platform again
+(errands) is not looked for: it stays, with its cause, and goes on when there is an account of that name again.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from gateway import annex, journal, store
+from gateway import action, annex, journal, store
 from gateway.clock import Clock
 from gateway.desk import drafts
 from gateway.desk.premises import Premises
@@ -157,6 +158,11 @@ class Keeper:
                 f"{left if left < _MOST else f'{_MOST} or more'} entries of {name!r} wait to be read",
                 remedy="wait until they are; nobody could read them afterwards",
             )
+        if await self.acting(name):
+            raise ConfigError(
+                f"actions through {name!r} are not ended yet",
+                remedy="gateway actions list shows them; let them end, or settle them",
+            )
         self._annex.remove(name, version=version)
 
     async def waiting(self, name: str) -> int:
@@ -172,6 +178,11 @@ class Keeper:
                     if looked > _MOST:
                         return _MOST
         return found
+
+    async def acting(self, name: str) -> bool:
+        """Whether anything asked of the account's platform has not ended."""
+        open_ones = [await self._store.actions(action.Wanted(account=name, state=one), limit=1) for one in action.OPEN]
+        return any(open_ones)
 
     def wish(self) -> str:
         """Ask for a reload: the wish, empty when no gateway runs, which then reads everything at its start."""
