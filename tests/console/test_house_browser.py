@@ -102,12 +102,13 @@ def test_user_is_added_promoted_reset_and_disabled_but_the_last_admin_is_not(des
 
 
 def test_client_is_made_used_and_revoked(desk: Console) -> None:
-    """The key that is shown opens the API, with the grants that were ticked; after revoking it does not."""
+    """The key that is shown opens the API, with the grants that were ticked; after revoking it does not, and the endpoint that it made is disabled."""
     visit = desk.visit("admin")
     page = visit.open("/console/clients")
     form = page.locator("section form", has=page.locator("fieldset"))
     form.get_by_label("Name", exact=True).fill("bi")
-    form.locator("input[name='scope.customers:read']").check()
+    for scope in ("customers:read", "events:read", "endpoints:write"):
+        form.locator(f"input[name='scope.{scope}']").check()
     form.get_by_label("Contact").select_option("clear")
     form.locator("input[name=grants_until]").fill("2099-01-01T00:00")
     form.get_by_role("button", name="Make a client").click()
@@ -119,13 +120,19 @@ def test_client_is_made_used_and_revoked(desk: Console) -> None:
         assert "+8613800138000" in answer.text
         assert "张三" not in answer.text
         assert api.get("/api/v1/orders", headers=asked).status_code == 403
+        asked_for = {"name": "bi-hook", "url": "https://bi.example/hooks", "events": ["customer.*"]}
+        assert api.post("/api/v1/endpoints", headers=asked, json=asked_for).status_code == 201
+        _ = visit.open("/console/clients")
         row = page.locator('[data-client="bi"]')
+        expect(row.get_by_role("link", name="bi-hook")).to_be_visible()
         expect(row).to_contain_text("Contact: clear")
         row.get_by_role("button", name="Revoke").click()
         expect(row).to_contain_text("ended")
         page.wait_for_timeout(2_500)
         assert api.get("/api/v1/customers", headers=asked).status_code == 401
     assert key not in page.content()
+    row.get_by_role("link", name="bi-hook").click()
+    expect(page.locator("main")).to_contain_text("was revoked")
     visit.close()
 
 
