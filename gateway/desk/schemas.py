@@ -153,6 +153,7 @@ def _action() -> Schema:
         "action": text_,
         "state": text_,
         "tries": {"type": "integer"},
+        "customer": text_,
         "cause": text_,
     }
     return {

@@ -40,6 +40,7 @@ class Ends:
         name = derived_id("evt", now, one.id, str(one.version))
         said = {
             "id": one.id, "account": one.account, "action": one.action, "state": one.state.value, "tries": one.tries,
+            **({"customer": one.customer} if one.customer else {}),
             # Its code alone: what a partner says beside it is for who asked and who operates.
             **({"cause": one.cause.partition(":")[0]} if one.cause and one.state is not State.DONE else {}),
         }  # fmt: skip
@@ -58,7 +59,6 @@ class Ends:
             },
             "data": {
                 "action": said,
-                **({"customer": {"id": one.customer}} if one.customer else {}),
                 "changed": ["state"],
             },
         }

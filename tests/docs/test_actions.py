@@ -38,4 +38,4 @@ def test_program_of_the_guide_tags_a_customer(tmp_path: Path) -> None:
             assert platform.deeds.tags[("zhangsan", external)] == {"etVIP"}
             events = api.get("/api/v1/events", params={"types": "action.*"}).json()["items"]
             assert [(event["type"], event["subject"]) for event in events] == [("action.completed", first)]
-            assert events[0]["data"]["customer"]["id"] == customer
+            assert events[0]["data"]["action"]["customer"] == customer
