@@ -117,6 +117,7 @@ class Reloads:
         try:
             fcntl.lockf(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            self.let_go()
             return False
         os.utime(self._lock.fileno())
         _ = self.take()
@@ -127,9 +128,12 @@ class Reloads:
         """Answer no more."""
         if self._lock is not None:
             self._lock.close()
+            self._lock = None
 
     def take(self) -> tuple[str, ...]:
-        """All wishes there are; they are nobody else's from now on."""
+        """All wishes there are; they are nobody else's from now on. None while somebody else answers."""
+        if self._lock is None:
+            return ()
         try:
             names = sorted(one.name for one in (self._folder / "wishes").iterdir() if not one.name.startswith("."))
         except FileNotFoundError:
@@ -139,7 +143,9 @@ class Reloads:
         return tuple(names)
 
     def tell(self, report: Report) -> None:
-        """Say how a reload is; it replaces what was said of it before."""
+        """Say how a reload is; it replaces what was said of it before. Nothing while somebody else answers."""
+        if self._lock is None:
+            return
         others = [one for one in self.reports() if one.began != report.began]
         self._write([report, *others][:_REMEMBERED])
 

@@ -62,7 +62,7 @@ class Supervisor:
         self._stopping = False
         self._asked = False
         # Whoever closes the terminal it was started from means it to end.
-        self._terminal = os.isatty(0)
+        self._terminal = _there(0)
         self._pipe = os.pipe()
         self._wake = os.pipe()
 

@@ -4,7 +4,9 @@ import time
 
 import msgspec
 
+from gateway import app, vaults
 from gateway.clock import SystemClock
+from gateway.commands.ground import trace_alone
 from gateway.commands.terminal import DONE, FAULTS, UNREACHABLE, Config, Json, err, out, show, tree_of
 from gateway.errors import ConfigError
 from gateway.reload import LIVE, NotRunning, Reloads, Report
@@ -16,7 +18,10 @@ _LOOK = 0.1
 def reload(*, config: Config = None, json: Json = False) -> int:
     """Take up config, accounts and mappings anew without an outage; a faulty config changes nothing. 重新加载配置。"""
     try:
-        reloads = Reloads(tree_of(config).gateway.data_dir)
+        tree = tree_of(config)
+        reloads = Reloads(tree.gateway.data_dir)
+        if reloads.running():
+            trace_alone(tree, vaults.open_vault(app.keys_of(tree)), "reload", "gateway")
         report = followed(reloads, reloads.wish(SystemClock().now()), quiet=json)
     except NotRunning as error:
         err.print(f"[red]{error.code}[/red] {error.detail}: {error.remedy}")

@@ -71,7 +71,7 @@ def _condition(
     last = heard[name]
     errors = errors_of(desk, name)
     return Condition(
-        opened=opened, level=_level(going, breaker, fault, errors, last), alerts=tuple(one.key for one in going),
+        opened=opened, level="calm" if opened.account.disabled else _level(going, breaker, fault, errors, last), alerts=tuple(one.key for one in going),
         heard=parse(last) if last else None, lag=lags.get(name), rate=figures.rate("gateway_accepted_total", account=name),
         limit=limit, calls=_calls(desk, name, limit), breaker=breaker, token_expires=told.get("token_expires"), token_fault=fault,
         errors=errors, callback=callback_of(opened, desk.premises.home),

@@ -19,6 +19,8 @@ REMEDIES: dict[type[GatewayError], str] = {
 
 async def examine(opened: Opened, home: str) -> Line:
     """Probe the platform, or knock at the listener; else say where partners post to. ``home`` is where they reach this gateway."""
+    if opened.account.disabled:
+        return Line(state="ok", detail="disabled: it takes nothing in, and nobody is called")
     try:
         if Can.PROBE in opened.card.can:
             return await probed(opened.connector)

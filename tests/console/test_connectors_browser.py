@@ -109,6 +109,7 @@ def test_new_account_is_checked_as_gateway_check_does_and_becomes_toml(desk: Con
     page.get_by_role("button", name="Check and try").click()
     expect(page.locator('[data-part="config"]')).to_contain_text("fine")
     expect(page.locator('[data-part="url"]')).to_contain_text("does not know this account yet")
+    page.locator("summary", has_text="Take the TOML").click()
     made = tomllib.loads(page.locator("pre").inner_text())["accounts"]["corp-2"]
     assert made["token"].startswith("sealed:")
     assert "tok-2" not in page.content()
