@@ -5,7 +5,7 @@ It is written down as running before the partner is called, and what came of it 
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -132,10 +132,16 @@ class Acting:
             room = self._at_once - self._held[name]
             if not acts(opened) or room < 1 or self._resting(name) or self._stopping:
                 continue
-            for one in await self._store.take_actions(name, now=self._clock.now(), limit=room):
-                self._held[name] += 1
-                begun += 1
+            # Held while they are taken, too: whoever drains must not miss what is about to be begun.
+            self._held[name] += room
+            taken: Sequence[Action] = ()
+            try:
+                taken = await self._store.take_actions(name, now=self._clock.now(), limit=room)
+            finally:
+                self._held[name] -= room - len(taken)
+            for one in taken:
                 group.create_task(self._turn(one, opened, wake))
+            begun += len(taken)
         return begun
 
     def _resting(self, name: str) -> bool:

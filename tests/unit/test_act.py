@@ -294,3 +294,29 @@ def test_parameters_that_were_altered_are_asked_of_nobody(tmp_path: Path) -> Non
         assert not partner.heard
 
     told(tmp_path, story)
+
+
+def test_what_is_being_taken_when_the_worker_ends_is_waited_for(tmp_path: Path) -> None:
+    """A graceful end leaves nothing that nobody knows of."""
+
+    async def story(house: House) -> None:
+        partner = Partner()
+        stage = Stage(house, {"one": partner})
+        name = await stage.ask("lisi")
+        records = stage.ground.records
+        take, taking = records.take_actions, asyncio.Event()
+
+        async def slowly(account: str, *, now: int, limit: int) -> Any:
+            taking.set()
+            await asyncio.sleep(0.2)
+            return await take(account, now=now, limit=limit)
+
+        records.take_actions = slowly  # type: ignore[method-assign]
+        task = asyncio.get_running_loop().create_task(stage.acting.run(asyncio.Event()))
+        await taking.wait()
+        await stage.acting.drain(5.0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert await stage.state(name) is State.DONE
+
+    told(tmp_path, story)
