@@ -11,6 +11,7 @@ from gateway.errors import StoreError
 from gateway.store import DeliveryState
 
 _log = structlog.get_logger()
+_MANY = 16
 
 
 class Outcomes:
@@ -52,9 +53,11 @@ class Outcomes:
         """Record until cancelled. What the store does not take is kept and tried again."""
         while True:
             await self._flush.wait()
-            # A short wait lets the outcomes of one burst share a commit.
+            # A short wait lets the outcomes of one burst share a commit; while many come, a longer one is worth it.
             if len(self._results) < self._batch:
                 await asyncio.sleep(0.005)
+            if _MANY < len(self._results) < self._batch:
+                await asyncio.sleep(0.01)
             self._flush.clear()
             try:
                 await self.settle()
