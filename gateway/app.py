@@ -166,9 +166,7 @@ def make_ready(tree: settings.Settings, programs: configure.Programs) -> dict[st
 
 async def _secrets(ground: Ground) -> dict[str, str]:
     try:
-        await declared.record(
-            ground.tree.endpoints, documents=ground.documents, trail=ground.trail, clock=ground.clock
-        )
+        await declared.record(ground.tree.endpoints, documents=ground.documents, trail=ground.trail, clock=ground.clock)
         return await ground.book.prepare(ground.tree.gateway.data_dir / "endpoints.json")
     finally:
         await ground.close()

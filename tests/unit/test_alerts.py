@@ -24,7 +24,9 @@ WRONG: dict[str, Seen] = {
     "disabled/crm": Seen(now=NOW, disabled={"crm": "410"}, failing={"crm": "410"}),
     "failing/crm": Seen(now=NOW, failing={"crm": "HTTP 500"}),
     "unpolled/erp": Seen(
-        now=NOW, failing={"erp": "nobody"}, unpolled={"erp": Unpolled(since=NOW - 21_600 * SECOND, waiting=3, oldest=NOW)}
+        now=NOW,
+        failing={"erp": "nobody"},
+        unpolled={"erp": Unpolled(since=NOW - 21_600 * SECOND, waiting=3, oldest=NOW)},
     ),
     "unknown/erp": Seen(now=NOW, unknown={"erp": NOW - 60 * SECOND}),
     "altered/vault": Seen(now=NOW, altered=NOW),
