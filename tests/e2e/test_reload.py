@@ -8,6 +8,7 @@ import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -107,10 +108,22 @@ def test_reload_under_load_refuses_nothing_loses_nothing_and_keeps_the_order(hou
     assert gateway.metric("gateway_dead_letters_total") == 0
 
 
-def test_bad_config_leaves_everything_as_it_runs_and_says_why(house: House) -> None:
-    """An unknown key, an account in two places, what only a restart changes, a listener that is taken: log and command name each; no process changes."""
+OWN = "version: {version}\nconnector: feed\ntopic: order\nemit:\n  - record: order\n    fields:\n      external_id: {{path: {path}, required: true}}\n"
+
+
+def test_bad_config_leaves_everything_as_it_runs_and_says_why(house: House, tmp_path: Path) -> None:
+    """An unknown key, an account in two places, what only a restart changes, a listener that is taken, a mapping of one's own: log and command
+    name each, and no process changes; mended, the mapping reads by the next reload."""
     (taken,) = free_ports(1)
-    config: Config = {"accounts": {"erp": orders(), "his": {"connector": "hl7", "listen": f"127.0.0.1:{taken}"}}}
+    receiver = house.receiver()
+    own = tmp_path / "own" / "feed" / "order.yaml"
+    own.parent.mkdir(parents=True)
+    own.write_text(OWN.format(version=1, path="order_no"))
+    config: Config = {
+        "gateway": {"mappings": str(tmp_path / "own")},
+        "accounts": {"erp": orders(), "his": {"connector": "hl7", "listen": f"127.0.0.1:{taken}"}},
+        "endpoints": {"main": endpoint(receiver)},
+    }
     gateway = house.gateway(config)
     before = gateway.alive()
     folder = gateway.data / "accounts.d"
@@ -121,6 +134,7 @@ def test_bad_config_leaves_everything_as_it_runs_and_says_why(house: House) -> N
         ("x.toml", "x.toml:2: maping", {}),
         ("", "http.port cannot be changed by a reload", {"http": {"port": gateway.port + 1}}),
         ("y.toml", "two accounts listen", {}),
+        ("own", "order.yaml:8", {}),
     ]
     contents = {
         "erp.toml": text,
@@ -128,7 +142,9 @@ def test_bad_config_leaves_everything_as_it_runs_and_says_why(house: House) -> N
         "y.toml": f'connector = "hl7"\nlisten = "127.0.0.1:{taken}"\n',
     }
     for file, words, more in bad:
-        if file:
+        if file == "own":
+            own.write_text(OWN.format(version=2, path="order_no") + "      total: {pth: total}\n")
+        elif file:
             (folder / file).write_text(contents[file])
         gateway.configure({**config, **more})
         refused = len(gateway.facts("reload.refused"))
@@ -141,12 +157,17 @@ def test_bad_config_leaves_everything_as_it_runs_and_says_why(house: House) -> N
             code, said = gateway.command("reload")
             assert code == 1
             assert words in said
-        if file:
+        if file.endswith(".toml"):
             (folder / file).unlink()
     assert gateway.alive() == before
     assert gateway.feed("erp", order("SO-1")).status_code == 202
     gateway.configure(config)
-    assert gateway.command("reload")[0] == 0
+    own.write_text(OWN.format(version=2, path="order_no"))
+    code, said = gateway.command("reload")
+    assert (code, said) == (0, "live; mappings: feed/order\n")
+    assert gateway.feed("erp", order("SO-2")).status_code == 202
+    told = receiver.wait(2, "order.created", "order.paid")
+    assert [got.event["source"]["mapping"] for got in told] == ["feed/order@1", "feed/order@2"]
 
 
 def pid(number: str) -> str:
