@@ -13,10 +13,12 @@ import msgspec
 import pytest
 
 from gateway import book, store, vaults
+from gateway.action import Action
 from gateway.clock import SECOND
 from gateway.commands import upkeep
 from gateway.errors import ConfigError
 from gateway.model.values import Sensitivity
+from gateway.pipeline import act_body
 from gateway.pipeline.alarm import Alarm
 from gateway.pipeline.operators import Operators
 from gateway.pipeline.reseal import Resealed, Resealer
@@ -72,7 +74,7 @@ def _tokens(node: Any) -> list[str]:
 
 
 async def _put_by_hand(desk: Desk, number: int) -> None:
-    """What no feed makes: a refused request, an errand, an endpoint's secrets, an answer."""
+    """What no feed makes: a refused request, an errand, an endpoint's secrets, an answer, something asked of a partner."""
     records, vault, now = desk.ground.records, desk.ground.vault, desk.ground.clock.now()
     name = f"rej_{number}"
     refused = store.Reject(
@@ -88,6 +90,15 @@ async def _put_by_hand(desk: Desk, number: int) -> None:
     await records.book(
         store.Booked(name=name, version=1, document=b"", secrets=secrets, paused=False, updated=now), before=0
     )
+    name, customer = f"act_{number}", (await records.rows("customer", limit=1))[0].id if number > 1 else None
+    asked = act_body.asked({"remark": f"张三{number}"}, name, customer, vault)
+    vault.keep()
+    await records.commission(
+        Action(
+            id=name, account="members", action="remark", client="cli", customer=customer, key=None, subject=name.encode(), harmless=True, due=now,
+            expires=now + SECOND, created=now, updated=now, body=asked,
+        )
+    )  # fmt: skip
     (one,) = await records.claim(now=now + SECOND, lease=now + 2 * SECOND, claim="c", limit=1, retries=False)
     name = f"att_{number}"
     attempt = store.Attempt(
@@ -148,6 +159,8 @@ def test_everything_opens_with_the_current_key_alone(tmp_path: Path) -> None:
         counted = await Resealer(log=desk.ground.log, records=desk.ground.records, vault=alone).count()
         assert (counted.lost, counted.altered) == (0, 0)
         assert set(counted.older) == {current}
+        asked = (await desk.ground.records.known_actions(["act_1", "act_3"])).values()
+        assert [act_body.parameters(one, alone) for one in asked] == [{"remark": "张三1"}, {"remark": "张三3"}]
         payloads = [alone.open(entry.payload, entry.id.encode()) for entry in await entries(desk)]
         assert any("张三".encode() in payload or "会员C1".encode() in payload for payload in payloads)
 
