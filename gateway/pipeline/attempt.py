@@ -203,6 +203,8 @@ class Attempts:
         mono = self._clock.monotonic()
         if (made := outlet.made(one, mono)) is not None:
             return made
+        if (ready := self._render.ready(one.event, outlet.end)) is not None:
+            return ready
         body = self._render.render(one.event, outlet.end)
         if outlet.batch == 1 and len(outlet) > 1:
             outlet.ready_with(self._rendered(outlet), mono + _AHEAD_SECONDS)

@@ -49,6 +49,13 @@ class Renderer:
             known = held.rendered[reader.sight] = held.body.shown(reader)
         return known
 
+    def ready(self, event: EventRow, end: Endpoint) -> bytes | None:
+        """The body that ``render`` would give at once; None where it would have to make it."""
+        held = self._held.get(event.id)
+        if held is None or held.raw != event.body or self._now() >= held.until:
+            return None
+        return held.rendered.get(self._reader(end).sight)
+
     def rest(self) -> None:
         """Let go of what was opened and is not used any more: for whoever has nothing to render."""
         self._forget(self._now(), self._keep)
