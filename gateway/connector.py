@@ -133,7 +133,8 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
 class Request(msgspec.Struct, frozen=True, kw_only=True):
     """What came through a door. ``query`` is the raw query string, ``headers`` have lower-case names, ``received_at`` is microseconds.
 
-    For MLLP ``body`` is one frame's content and the rest is empty but ``peer``.
+    For MLLP ``body`` is one frame's content and the rest is empty but ``peer``. Where it is not ``sized``, nobody said how long the body is, and it may
+    have been cut off: it is accepted only if it shows by itself that it is whole.
     """
 
     method: str = "POST"
@@ -143,6 +144,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes = b""
     peer: str = ""
     received_at: int
+    sized: bool = True
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True):

@@ -38,6 +38,7 @@ class Feed:
         self._naming: Naming = rows.naming(account.name, self._topic, self._stem, options)
         self._format = options.format
         self._watched = bool(options.watch)
+        self._signed = options.auth in protocol.SIGNED
 
     def receive(self, request: Request) -> Outcome:
         """Every good row of a genuine request, whatever its neighbours are."""
@@ -48,7 +49,7 @@ class Feed:
         if isinstance(key, Fault):
             return answers.refuse(key)
         lane = Lane.BULK if request.method == protocol.FILE else None
-        found = self._split(request, self._format)
+        found = self._whole(request) or self._split(request, self._format)
         if isinstance(found, Fault):
             return answers.refuse(found)
         return self._outcome(found, key, lane)
@@ -66,9 +67,22 @@ class Feed:
             return Line(row=one.row or 0, field=one.field, detail=one.detail)
         return Line(row=row.number if isinstance(row, Row) else 0, event=one)
 
+    def _whole(self, request: Request) -> Fault | None:
+        """A signature fails on what was cut off, and a document has an end; a list of rows could go on or not."""
+        if request.sized or self._signed:
+            return None
+        form = self._format if self._format != "auto" else _form(request)
+        if form not in formats.ENDLESS:
+            return None
+        return Fault(
+            Reason.LENGTH,
+            "rows in chunks, without a length or a signature: whether all are there cannot be told",
+            "content-length",
+        )
+
     def _split(self, request: Request, form: str) -> Rows | Fault:
         content_type = request.headers.get("content-type", "")
-        form = form if form != "auto" else formats.format_of(content_type, request.body)
+        form = form if form != "auto" else _form(request)
         return formats.split(request.body, form, self._naming, content_type)
 
     def decode(self, topic: str, payload: bytes) -> Decoded:
@@ -101,6 +115,10 @@ class Feed:
         if problems and not events:
             return answers.refuse_all(problems)
         return Accepted(events=events, reply=answers.NOTHING, settle=answers.settle(problems), problems=len(problems))
+
+
+def _form(request: Request) -> str:
+    return formats.format_of(request.headers.get("content-type", ""), request.body)
 
 
 def _idempotency_key(request: Request) -> str | Fault:

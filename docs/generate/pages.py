@@ -69,7 +69,7 @@ _REFUSED = {
     Reason.CREDENTIALS: "The proof the account asks for is missing.",
     Reason.TOO_LARGE: "Larger than a limit that is checked while reading.",
     Reason.PEER: "The address may not send here.",
-    Reason.LENGTH: "It came in chunks, without `content-length`: whether it is whole cannot be told.",
+    Reason.LENGTH: "Rows came in chunks, without `content-length` or a signature over the body: whether all are there cannot be told.",
 }
 
 

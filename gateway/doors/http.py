@@ -13,7 +13,7 @@ from gateway.doors.farewell import Farewell
 from gateway.meters import Meters
 
 Accept = Callable[[str, Request], Awaitable[Reply]]
-Oversized = Callable[[str, Request, int | None], Reply]
+Oversized = Callable[[str, Request, int], Reply]
 
 _log = structlog.get_logger()
 _PREFIX = "/in/"
@@ -37,8 +37,7 @@ NOT_ALLOWED = Reply(
 
 
 class HttpDoor:
-    """An RSGI application. ``max_body`` in bytes; a larger body is not read and answered by ``oversized``, with its
-    length, or None for one of which nobody says how long it is."""
+    """An RSGI application. ``max_body`` in bytes; a larger body is read no further and answered by ``oversized``."""
 
     def __init__(
         self, *, accept: Accept, oversized: Oversized, inner: App, clock: Clock, meters: Meters, max_body: int
@@ -81,6 +80,7 @@ class HttpDoor:
             body=body if isinstance(body, bytes) else b"",
             peer=scope.client.rpartition(":")[0].strip("[]"),
             received_at=began,
+            sized="content-length" in headers or not body,
         )
         name = path[len(_PREFIX) :]
         try:
@@ -93,12 +93,18 @@ class HttpDoor:
         self._meters.ack.observe((self._clock.now() - began) / 1e6)
         return reply
 
-    async def _body(self, headers: Mapping[str, str], scope: Any, protocol: Any) -> bytes | int | None:
-        """The whole body; or, when it is larger than allowed, how long it is; or None where nobody says."""
+    async def _body(self, headers: Mapping[str, str], scope: Any, protocol: Any) -> bytes | int:
+        """The body; or, when it is larger than allowed, how many bytes it has or had come by then."""
         length = headers.get("content-length", "")
         if length.isdigit():
             return bytes(await protocol()) if int(length) <= self._max_body else int(length)
-        # The server (granian 2.8.7) hands a body that was cut off over as if that had been all, but where it is read in one go, which knows no limit.
-        if "transfer-encoding" in headers or (scope.method == "POST" and scope.http_version.startswith("2")):
-            return None
-        return b""
+        if "transfer-encoding" not in headers and not (scope.method == "POST" and scope.http_version.startswith("2")):
+            return b""
+        # Read in parts, and no further than allowed. The server (granian 2.8.7) hands over one that was cut off as if that had been all.
+        parts, size = [], 0
+        async for part in protocol:
+            size += len(part)
+            if size > self._max_body:
+                return size
+            parts.append(part)
+        return b"".join(parts)

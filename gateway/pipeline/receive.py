@@ -30,11 +30,6 @@ DISABLED = Reply(
 TOO_LARGE = Reply(
     status=413, body=b'{"title":"larger than max_body","status":413}', content_type="application/problem+json"
 )
-LENGTH_REQUIRED = Reply(
-    status=411,
-    body=b'{"title":"send content-length","status":411,"remedy":"send the body whole, not in chunks"}',
-    content_type="application/problem+json",
-)
 UNAVAILABLE = Reply(
     status=503,
     body=b'{"title":"not written down, send it again","status":503}',
@@ -171,16 +166,12 @@ class Receiver:
             headers=(("retry-after", str(max(1, round(wait + 0.5)))),),
         )
 
-    def oversized(self, name: str, request: Request, size: int | None) -> Reply:
-        """The answer to a body of ``size`` bytes, which is over the limit, or to one of which nobody says how long it is (None): whether such a one
-        is whole cannot be told. None of it is kept."""
+    def oversized(self, name: str, request: Request, size: int) -> Reply:
+        """The answer to a body of ``size`` bytes, which is over the limit. None of it is kept."""
         opened = self._accounts.get(name)
         if opened is None:
             return NOT_FOUND
         outcome = Refused(reason=Reason.TOO_LARGE, reply=TOO_LARGE, detail="larger than http.max_body")
-        if size is None:
-            detail = "in chunks, without content-length: whether it is whole cannot be told"
-            outcome = Refused(reason=Reason.LENGTH, reply=LENGTH_REQUIRED, detail=detail)
         return self._refuse(opened, request, outcome, size)
 
     def _refuse(self, opened: Opened, request: Request, outcome: Refused, size: int | None = None) -> Reply:

@@ -23,7 +23,12 @@ def shop(shared: House) -> Iterator[Shop]:
     receiver = shared.receiver()
     gateway = shared.gateway(
         {
-            "accounts": {"erp": house.orders(), "crm": house.customers(), "slow": house.orders(rate=2, burst=2)},
+            "accounts": {
+                "erp": house.orders(),
+                "crm": house.customers(),
+                "slow": house.orders(rate=2, burst=2),
+                "open": house.orders(auth="bearer"),
+            },
             "endpoints": {"main": endpoint(receiver)},
             "http": {"max_body": "64KiB"},
         }
@@ -177,3 +182,22 @@ def of_order(receiver: Receiver, number: str, *types: str) -> list[house.Got]:
         for got in receiver.accepted()
         if got.data.get("order", {}).get("external_id") == number and (not types or got.type in types)
     ]
+
+
+def test_chunks_are_taken_where_they_show_that_they_are_whole(shop: Shop) -> None:
+    """Signed, or a document with an end; rows that could go on are refused by 411 and kept as a reject."""
+    row = json.dumps(house.order("SO-CHUNK")).encode()
+
+    def parts(body: bytes) -> Iterator[bytes]:
+        yield body[:20]
+        yield body[20:]
+
+    http, key = shop.gateway.http, {"authorization": f"Bearer {house.FEED_SECRET}"}
+    for account, headers in (("open", key), ("erp", house.signed(row))):
+        answer = http.post(f"/in/{account}", content=parts(row), headers=headers)
+        assert (answer.status_code, answer.json()) == (202, {"accepted": 1, "duplicates": 0})
+    lines = http.post(
+        "/in/open", content=parts(row + b"\n" + row), headers={**key, "content-type": "application/x-ndjson"}
+    )
+    assert lines.status_code == 411
+    house.eventually(lambda: '"length"' in shop.gateway.command("rejects", "list", "--json")[1])
