@@ -157,7 +157,7 @@ async def _clients(request: Request[Any, Any, Any], desk: Desk, made: Any) -> Re
     least = {one.value: how for one, how in access.LEAST.items()}
     return frame.page(
         request, "clients.html", now=now, here="settings", listed=listed, made=made, scopes=access.SCOPES, classes=classes, hows=_HOWS, least=least,
-        bringable=[one.account.name for one in desk.accounts.all() if Can.IMPORT in one.card.can],
+        usable=[one.account.name for one in desk.accounts.all() if one.card.can & {Can.IMPORT, Can.ACT}],
     )  # fmt: skip
 
 
@@ -200,13 +200,13 @@ def _wanted(fields: dict[str, str], seat: frame.Seat, desk: Desk) -> access.Clie
     least = {one.value: how for one, how in access.LEAST.items()}
     grants = {key: access.Lent(how=how, until=until, reason=reason) for key, how in hows.items() if how != least[key]}
     return access.Client(
-        id="", name=name, scopes=scopes, unit=fields.get("unit", "").strip() or None, grants=grants, accounts=_brings(fields, scopes, desk),
+        id="", name=name, scopes=scopes, unit=fields.get("unit", "").strip() or None, grants=grants, accounts=_uses(fields, scopes, desk),
         until=_instant(fields.get("until", ""), seat),
     )  # fmt: skip
 
 
-def _brings(fields: dict[str, str], scopes: tuple[str, ...], desk: Desk) -> tuple[str, ...]:
-    """The accounts that records may be brought into. ConfigError without the scope that it needs."""
+def _uses(fields: dict[str, str], scopes: tuple[str, ...], desk: Desk) -> tuple[str, ...]:
+    """The accounts that records may be brought into, and partners acted through. ConfigError without a scope that needs them."""
     chosen = tuple(one.account.name for one in desk.accounts.all() if fields.get(f"account.{one.account.name}"))
     if chosen and "imports:write" not in scopes:
         raise ConfigError(

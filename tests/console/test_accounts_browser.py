@@ -153,7 +153,7 @@ def test_keeping_accounts_is_for_admins(desk: Console) -> None:
     visit.page.close()
 
 
-def test_a_client_is_given_the_accounts_it_may_bring_records_into(desk: Console) -> None:
+def test_a_client_is_given_the_accounts_it_may_use(desk: Console) -> None:
     """Chosen in the form, shown in the list, and refused without the scope that it needs."""
     visit = desk.visit("admin")
     page = visit.open("/console/clients")
@@ -169,7 +169,7 @@ def test_a_client_is_given_the_accounts_it_may_bring_records_into(desk: Console)
     page.locator('input[name="scope.imports:write"]').check()
     page.locator('input[name="account.erp"]').check()
     page.get_by_role("button", name="Make a client").last.click()
-    expect(page.locator('[data-client="erp bridge"]')).to_contain_text("into: erp")
+    expect(page.locator('[data-client="erp bridge"]')).to_contain_text("through: erp")
     visit.close()
 
 

@@ -64,9 +64,9 @@ WORDS: dict[str, tuple[str, str]] = {
     "us_password": ("{name} 的密码，只显示这一次：", "The password of {name}, shown only now:"),
     "us_password_hint": ("交给本人；首次登录时绑定验证器", "Hand it to them; they set up an authenticator when they sign in first"),
     # clients
-    "cl_accounts": ("可以导入到的账号", "Accounts it may bring records into"),
-    "cl_accounts_hint": ("需要 imports:write；不选则不能导入。", "Needs imports:write; none means that it brings nothing in."),
-    "cl_into": ("可导入：{names}", "into: {names}"),
+    "cl_accounts": ("可以使用的账号（导入数据、执行动作）", "Accounts it may use (bring records in, act)"),
+    "cl_accounts_hint": ("配合 imports:write 或 actions:write；不选则不能导入，也不能执行动作。", "With imports:write or actions:write; without any, it brings nothing in and does nothing."),
+    "cl_into": ("可用账号：{names}", "through: {names}"),
     "cl_name": ("名称", "Name"),
     "cl_scopes": ("权限", "Scopes"),
     "cl_grants": ("能看到的敏感数据", "What it sees"),
