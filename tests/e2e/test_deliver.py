@@ -93,7 +93,8 @@ def test_events_of_one_subject_arrive_in_order_though_first_attempts_fail(street
     def through() -> bool:
         return len([got for got in street.moody.accepted() if got.data["order"]["external_id"] in numbers]) == 32
 
-    house.eventually(through, within=20.0, what="every event reaches the moody one")
+    # So many first attempts fail together that the circuit may open on the way, and its rests add up; this is about order.
+    house.eventually(through, within=45.0, what="every event reaches the moody one")
     for number in numbers:
         mine = [got for got in street.moody.got if got.data["order"]["external_id"] == number]
         assert [got.sequence for got in mine] == [1, 1, 1, 2, 3, 3, 3, 4]
