@@ -3,7 +3,7 @@
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
-from gateway import configure
+from gateway import configure, limiter
 from gateway.desk import shadow
 from gateway.desk.alarms import Alarms, Voice
 from gateway.desk.belongings import Belongings
@@ -80,7 +80,7 @@ def desk_of(
         watch=watch, receiver=receiver, rollout=rollout_of(ground), witness=witness,
     )  # fmt: skip
     return Desk(
-        clock=clock, records=ground.records, log=ground.log, shelf=documents, vault=vault, limits=ground.limits, meters=ground.meters,
+        clock=clock, records=ground.records, log=ground.log, shelf=documents, vault=vault, limits=ground.limits, guesses=limiter.Rate(ground.tree.http.guesses / 20, ground.tree.http.guesses), meters=ground.meters,
         accounts=ground.accounts, board=ground.board, trail=ground.trail, book=ground.book, figures=figures, parts=parts,
         clients=clients, users=users, below=tree.below, alarms=alarms_of(ground, figures, clients, users, parts), checks=checks_of(ground),
         premises=premises_of(ground), keeper=keeper_of(ground), labour=work, watch=watch, witness=witness, belongings=belongings, mappings=maps, shadows=shadows_of(ground, maps),

@@ -60,6 +60,12 @@ class Http(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     rate_per_address: Annotated[
         float, _knob("Requests per second one address may send to /in before 429; 0 is no limit.")
     ] = 0.0
+    guesses: Annotated[
+        float,
+        _knob(
+            "API keys and tokens that nobody knows from one address before 429; a twentieth of it comes back each second. 0 is no limit."
+        ),
+    ] = 20.0
 
 
 class Journal(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

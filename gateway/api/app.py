@@ -88,7 +88,7 @@ def handlers(desk: Desk) -> list[ControllerRouterHandler]:
         path="/api/v1",
         route_handlers=list(RESOURCES),
         middleware=[
-            callers.Recognising(desk.clients, desk.limits),
+            callers.Recognising(desk.clients, desk.limits, desk.guesses),
             requests.Fit(),
             turns.Turns(),
             Idempotent(desk.shelf, desk.vault, desk.clock),

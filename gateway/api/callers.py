@@ -15,8 +15,6 @@ from gateway.clock import Clock, new_id
 from gateway.desk.clients import Clients
 
 _log = structlog.get_logger()
-# A key has 192 random bits: this is to keep what guessing costs us, and the log, small.
-_GUESSES = limiter.Rate(1.0, 20.0)
 
 
 class Layer(ASGIMiddleware):
@@ -65,9 +63,10 @@ class Recognising(Layer):
     Sets ``viewer`` and ``client`` in the state. Problem 401 or 429.
     """
 
-    def __init__(self, clients: Clients, limits: limiter.Limiter) -> None:
+    def __init__(self, clients: Clients, limits: limiter.Limiter, guesses: limiter.Rate) -> None:
         self._clients = clients
         self._limits = limits
+        self._guesses = guesses
 
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
         """Serve one request."""
@@ -75,7 +74,7 @@ class Recognising(Layer):
         found = await self._clients.recognise(bearer)
         if found is None:
             # A token that ran out is no guess: whoever has one must learn that it ended, whoever guesses beside them.
-            if not self._clients.issued(bearer) and (wait := await guess(scope, self._limits)):
+            if not self._clients.issued(bearer) and (wait := await guess(scope, self._limits, self._guesses)):
                 raise Problem(
                     429, "client.guesses", "too many unknown tokens or keys from this address", remedy=f"wait {wait} s",
                     headers={"retry-after": str(wait)},
@@ -105,13 +104,16 @@ def need_scope(viewer: access.Viewer, wanted: str) -> None:
         )
 
 
-async def guess(scope: Scope, limits: limiter.Limiter) -> int:
+async def guess(scope: Scope, limits: limiter.Limiter, rate: limiter.Rate) -> int:
     """Take one from what an address may guess; seconds to wait where that is used up, else 0.
 
-    To be asked after the secret was looked at: a proxy has one address for all, and who has a right one is not held up by who guesses there.
+    A key has 192 random bits: this is to keep what guessing costs us, and the log, small. To be asked after the secret was looked at: a proxy has
+    one address for all, and who has a right one is not held up by who guesses there.
     """
+    if rate.burst <= 0:
+        return 0
     peer = scope.get("client")
-    answer = await limits.take(f"guesses:{peer[0] if peer else ''}", _GUESSES)
+    answer = await limits.take(f"guesses:{peer[0] if peer else ''}", rate)
     return max(1, math.ceil(answer.wait)) if isinstance(answer, limiter.Refused) else 0
 
 

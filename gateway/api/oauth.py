@@ -61,7 +61,7 @@ async def token(request: Request[Any, Any, Any], desk: NamedDependency[Desk]) ->
 
 async def _unknown(request: Request[Any, Any, Any], desk: Desk) -> Response[dict[str, Any]]:
     """Guessing is slowed by address, and nobody else at that address with it: a proxy has one for all."""
-    if wait := await guess(request.scope, desk.limits):
+    if wait := await guess(request.scope, desk.limits, desk.guesses):
         return _slow("too many tries from this address", wait)
     return _refuse(
         401, "invalid_client", "client id or secret is not known, or no longer", {"www-authenticate": "Basic"}

@@ -31,7 +31,10 @@ Grants = Annotated[
     ),
 ]
 Accounts = Annotated[
-    tuple[str, ...], _several("An account that it may act through (scope actions:write) or, of a feed, bring records into (imports:write).")
+    tuple[str, ...],
+    _several(
+        "An account that it may act through (scope actions:write) or, of a feed, bring records into (imports:write)."
+    ),
 ]
 Reason = Annotated[str, Parameter(help="Why it may see health data; needed for that, and kept.")]
 Unit = Annotated[str | None, Parameter(help="It sees only this org unit and those below it.")]

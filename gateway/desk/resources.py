@@ -30,7 +30,7 @@ from gateway.vault import Vault
 
 
 class Desk(msgspec.Struct, kw_only=True):
-    """``parts`` looks at every part of the house and must be quick. ``below`` is an org unit with all units under it."""
+    """``guesses`` is how many unknown keys one address may try. ``parts`` looks at every part of the house and must be quick. ``below`` is an org unit with all units under it."""
 
     clock: Clock
     records: store.Store
@@ -38,6 +38,7 @@ class Desk(msgspec.Struct, kw_only=True):
     shelf: Shelf
     vault: Vault
     limits: limiter.Limiter
+    guesses: limiter.Rate
     meters: Meters
     accounts: Accounts
     board: snapshot.Board

@@ -19,7 +19,8 @@ class Circuit(RuleBasedStateMachine):
         self.out: list[float] = []
 
     def lost(self, since: float) -> bool:
-        return self.now - since >= self.policy.rest
+        # Added and not subtracted, as the circuit does: the other way round differs by a rounding.
+        return self.now >= since + self.policy.rest
 
     @rule()
     def call(self) -> None:
