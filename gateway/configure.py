@@ -249,10 +249,10 @@ def masked(raw: Mapping[str, Any], card: Card | None) -> dict[str, Any]:
     return {key: MASK if key in hidden else settings.shown(value) for key, value in raw.items()}
 
 
-def plain_options(raw: Mapping[str, Any]) -> dict[str, str]:
-    """An account's options as text with secrets resolved: what a simulator needs to play the partner."""
+def plain_options(raw: Mapping[str, Any], opened: Callable[[Secret], Secret]) -> dict[str, str]:
+    """An account's options as text with secrets resolved, and by ``opened`` unsealed: what a simulator needs to play the partner."""
     return {
-        key: settings.secret(value).reveal() if isinstance(value, str) else str(value)
+        key: opened(settings.secret(value)).reveal() if isinstance(value, str) else str(value)
         for key, value in raw.items()
         if key not in ("connector", "unit", "lane", "rate", "burst", "tolerance", "timezone")
     }

@@ -1,11 +1,14 @@
 """``gateway demo`` and ``gateway simulate``: partners that are played."""
 
 import asyncio
+from functools import partial
 from pathlib import Path
 
 from connectors.simulators import SIMULATORS
-from gateway import configure, demonstration, settings
+from gateway import app, configure, demonstration, settings, vaults
 from gateway.commands.terminal import DONE, Config, out, tree_of
+from gateway.model.secret import Secret
+from gateway.sealing import PREFIX, unsealed
 
 
 def demo(*, rate: float = 20.0, seconds: float | None = None, port: int = 8000, data: Path | None = None) -> int:
@@ -44,7 +47,7 @@ def simulate(
     sent = asyncio.run(
         run(
             url=target,
-            options=configure.plain_options(raw),
+            options=configure.plain_options(raw, partial(_opened, tree)),
             rate=rate,
             seconds=seconds,
             seed=seed,
@@ -53,3 +56,8 @@ def simulate(
     )
     out.print(f"{sent} sent to {target}")
     return DONE
+
+
+def _opened(tree: settings.Settings, secret: Secret) -> Secret:
+    # The keys are asked for only by accounts that need them.
+    return unsealed(secret, vaults.open_vault(app.keys_of(tree))) if secret.reveal().startswith(PREFIX) else secret

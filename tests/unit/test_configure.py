@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway import sealing, settings
+from gateway import configure, sealing, settings
 from gateway.errors import VaultError
 from gateway.model.secret import Secret
 from gateway.vaults.file import open_vault
@@ -32,3 +32,13 @@ def test_a_secret_sealed_elsewhere_is_refused(tmp_path: Path) -> None:
 def test_a_plain_secret_stays_as_it_is(tmp_path: Path) -> None:
     """Only sealed references are opened."""
     assert sealing.unsealed(Secret("plain"), open_vault(tmp_path / "keys.json")) == Secret("plain")
+
+
+def test_a_simulated_partner_knows_what_is_sealed(tmp_path: Path) -> None:
+    """It signs with the secret itself, wherever the account is kept."""
+    vault = open_vault(tmp_path / "keys.json")
+    raw = {"connector": "feed", "mapping": "feed/order", "secret": sealing.seal("a-shop-secret", vault)}
+
+    options = configure.plain_options(raw, lambda secret: sealing.unsealed(secret, vault))
+
+    assert options == {"mapping": "feed/order", "secret": "a-shop-secret"}
