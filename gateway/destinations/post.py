@@ -30,6 +30,8 @@ _TLS = re.compile(r"certificate|tls handshake|fatal alert|HandshakeFailure")
 _EXHAUSTED = (EMFILE, ENFILE, ENOBUFS, ENOMEM, EADDRNOTAVAIL)
 _NO_WAY = (ENETUNREACH, EHOSTUNREACH, ENETDOWN, EPERM, EACCES, EADDRNOTAVAIL)
 _MOST_CLIENTS = 8
+# In the HTTP library's words, and the operating system's.
+_HUNG_UP = (b"connection closed before message completed", b"Connection reset by peer")
 
 
 class Trust(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,6 +61,7 @@ class Post:
         self._where: Vetted | None = None
         self._address = ""
         self._closed = False
+        self._answered = False
         if trust:
             _check(self._trust)
 
@@ -80,6 +83,16 @@ class Post:
             return unfit(where)
         if self._closed or left <= 0:
             return CLOSED if self._closed else Tried(error="timeout")
+        tried = await self._send(where, body, headers, left=left, keep=keep)
+        if self._answered and tried.status is None and tried.response.startswith(_HUNG_UP):
+            # A kept connection that the far side had closed, which we learned only by using it: not a word of theirs on what we send.
+            self._answered = False
+            tried = await self._send(where, body, headers, left=left, keep=keep)
+        self._answered = tried.status is not None
+        return tried
+
+    async def _send(self, where: Vetted, body: bytes, headers: Mapping[str, str], *, left: float, keep: int) -> Tried:
+        place = self._place
         try:
             client, address = self._client(where), self._address
         except BuilderError as error:
