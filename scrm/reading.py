@@ -29,7 +29,15 @@ KINDS: Mapping[str, type[Record]] = {
     "relationship": Relationship, "staff": Staff, "unit": Unit,
 }  # fmt: skip
 
-SHOWN = frozenset(TYPES) - {"customer.updated", "order.updated", "staff.updated", "unit.updated", "stock.updated", "action.completed", "action.failed"}
+SHOWN = frozenset(TYPES) - {
+    "customer.updated",
+    "order.updated",
+    "staff.updated",
+    "unit.updated",
+    "stock.updated",
+    "action.completed",
+    "action.failed",
+}
 _WHEN = {
     "order.created": "placed_at", "order.paid": "paid_at", "order.shipped": "shipped_at", "order.completed": "completed_at",
     "interaction.recorded": "occurred_at", "relationship.started": "since", "relationship.ended": "until",
