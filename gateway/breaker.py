@@ -1,5 +1,6 @@
 """Trip and recover: a pure state machine. closed → open after ``trip`` failures in a row; open → half-open after ``rest``
-seconds; half-open lets ``probes`` through: all succeed → closed, one fails → open again with twice the rest, up to ``longest``.
+seconds; half-open lets ``probes`` through: all succeed → closed, one fails → open again with twice the rest, up to ``longest``, or with the
+first rest where the failure was an answer: then somebody is there.
 """
 
 from enum import Enum
@@ -56,8 +57,9 @@ def ask(breaker: Breaker, policy: Policy, now: float) -> tuple[Breaker, float]:
     return _probe(msgspec.structs.replace(breaker, state=State.HALF_OPEN, probing=0, passed=0), now), 0.0
 
 
-def tell(breaker: Breaker, policy: Policy, *, ok: bool, now: float) -> Breaker:
-    """What became of a call that was let through. One that comes back while the circuit is open changes nothing."""
+def tell(breaker: Breaker, policy: Policy, *, ok: bool, now: float, answered: bool = False) -> Breaker:
+    """What became of a call that was let through. One that comes back while the circuit is open changes nothing. ``answered``: it failed by an
+    answer of whoever was called; what is asked next may be answered otherwise, and must not wait longer for each that was not."""
     if breaker.state is State.OPEN:
         return breaker
     if ok:
@@ -66,7 +68,8 @@ def tell(breaker: Breaker, policy: Policy, *, ok: bool, now: float) -> Breaker:
         return msgspec.structs.replace(breaker, probing=max(0, breaker.probing - 1), passed=breaker.passed + 1)
     failures = breaker.failures + 1
     if breaker.state is State.HALF_OPEN:
-        return _open(failures, min(max(policy.rest, policy.longest), breaker.rest * 2), now)
+        longer = min(max(policy.rest, policy.longest), breaker.rest * 2)
+        return _open(failures, policy.rest if answered else longer, now)
     return _open(failures, policy.rest, now) if failures >= policy.trip else Breaker(failures=failures)
 
 
@@ -85,8 +88,8 @@ class Breakers(Protocol):
         """0.0 when a call may go through, else seconds to wait."""
         ...
 
-    async def tell(self, key: str, policy: Policy, *, ok: bool) -> State:
-        """Report a call's outcome; returns the state it led to."""
+    async def tell(self, key: str, policy: Policy, *, ok: bool, answered: bool = False) -> State:
+        """Report a call's outcome; returns the state it led to. ``answered`` as for ``tell`` above."""
         ...
 
     async def look(self, key: str) -> State:

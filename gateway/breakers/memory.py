@@ -23,9 +23,10 @@ class MemoryBreakers:
         self._keep(key, circuit)
         return wait
 
-    async def tell(self, key: str, policy: breaker.Policy, *, ok: bool) -> breaker.State:
+    async def tell(self, key: str, policy: breaker.Policy, *, ok: bool, answered: bool = False) -> breaker.State:
         """See ``Breakers.tell``."""
-        circuit = breaker.tell(self._circuits.get(key, _FRESH), policy, ok=ok, now=self._clock.monotonic())
+        known, now = self._circuits.get(key, _FRESH), self._clock.monotonic()
+        circuit = breaker.tell(known, policy, ok=ok, now=now, answered=answered)
         self._keep(key, circuit)
         return circuit.state
 

@@ -27,6 +27,8 @@ _log = structlog.get_logger()
 
 # A restart of the far side is over in seconds, so the first rests are short; a dead one is asked every five minutes in the end.
 CIRCUIT = Policy(trip=10, rest=2.0, longest=300.0, probes=1)
+# What a proxy says of somebody behind it, and who is asked too often (RFC 9110 §15.6, RFC 6585 §4).
+_GATEWAYS = frozenset({429, 502, 503, 504})
 _FAULT = Tried(error="fault")
 _MISCONFIGURED = Tried(error="config")
 _LONGEST_FAULT = 60.0
@@ -123,7 +125,8 @@ class Attempts:
         if well and not outlet.troubled:
             return
         outlet.troubled = True
-        state = await self._ways.breakers.tell(outlet.circuit, self._ways.circuit, ok=well)
+        there = tried.status is not None and tried.status not in _GATEWAYS
+        state = await self._ways.breakers.tell(outlet.circuit, self._ways.circuit, ok=well, answered=there)
         self._meters.circuit.labels(outlet.end.name).set(_GAUGE[state])
         before, outlet.state = outlet.state, state
         if state is State.CLOSED:

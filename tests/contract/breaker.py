@@ -71,6 +71,19 @@ class BreakersContract:
 
         self.run(scenario)
 
+    def test_probe_that_is_answered_badly_does_not_lengthen_the_rest(self) -> None:
+        """One event that an endpoint cannot stomach must not shut the others out for longer and longer."""
+
+        async def scenario(breakers: Breakers, clock: TurnedClock) -> None:
+            await trip(breakers, "crm")
+            for _ in range(4):
+                clock.turn(10.0)
+                assert await breakers.ask("crm", POLICY) == 0.0
+                assert await breakers.tell("crm", POLICY, ok=False, answered=True) is State.OPEN
+                assert await breakers.ask("crm", POLICY) == pytest.approx(10.0)
+
+        self.run(scenario)
+
     def test_circuits_do_not_know_each_other(self) -> None:
         """One dead endpoint does not stop another."""
 

@@ -1,6 +1,7 @@
 """Loops of their own, and how one is left."""
 
 import asyncio
+import threading
 
 
 def closed(loop: asyncio.AbstractEventLoop) -> None:
@@ -8,6 +9,13 @@ def closed(loop: asyncio.AbstractEventLoop) -> None:
 
     Left pending, it is told when it is collected: as an error of whichever test runs by then.
     """
+    # In a thread of its own: another loop may be running in this one, as a browser's does.
+    ending = threading.Thread(target=_end, args=(loop,))
+    ending.start()
+    ending.join()
+
+
+def _end(loop: asyncio.AbstractEventLoop) -> None:
     try:
         loop.run_until_complete(_ended())
         loop.run_until_complete(loop.shutdown_asyncgens())

@@ -35,12 +35,12 @@ class Circuit(RuleBasedStateMachine):
             self.out.append(self.now)
 
     @precondition(lambda self: self.breaker.state is not State.HALF_OPEN or self.out)
-    @rule(ok=st.booleans())
-    def report(self, ok: bool) -> None:
+    @rule(ok=st.booleans(), answered=st.booleans())
+    def report(self, ok: bool, answered: bool) -> None:
         before = self.breaker.state
         if before is State.HALF_OPEN:
             self.out.pop()
-        self.breaker = tell(self.breaker, self.policy, ok=ok, now=self.now)
+        self.breaker = tell(self.breaker, self.policy, ok=ok, now=self.now, answered=answered)
         if self.breaker.state is State.OPEN and before is not State.OPEN:
             self.opened = self.now
         if self.breaker.state is not State.HALF_OPEN:

@@ -156,7 +156,7 @@ def test_an_endpoint_that_says_it_is_gone_is_disabled_at_once_and_told_of(tmp_pa
         await rig.publish(events(range(5), rig.clock))
         async with rig.running():
             await rig.until_count(DeliveryState.DISABLED, 4)
-            assert await rig.count(DeliveryState.DEAD) == 1
+            await rig.until_count(DeliveryState.DEAD, 1)
             assert rig.far.ids("crm") == ["evt_0"]
             await ops_has(rig, 1)
             (told,) = await rig.told()
