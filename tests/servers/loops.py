@@ -28,6 +28,9 @@ async def _ended() -> None:
     for task in left:
         task.cancel()
     await asyncio.gather(*left, return_exceptions=True)
+    # Nobody reads what is still to be written. (asyncio has no public list of its transports.)
+    for transport in list(getattr(asyncio.get_running_loop(), "_transports", {}).values()):
+        transport.abort()
     # Transports that were closed by that let go of their sockets in the next turns.
     for _ in range(3):
         await asyncio.sleep(0)
