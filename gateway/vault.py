@@ -8,7 +8,7 @@ The context of a token is ``<record id>/<path>``: the dotted path of field names
 """
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -57,6 +57,14 @@ class Vault(Protocol):
 
         Stale when another process made one of them meanwhile: what was sealed since the last ``keep`` must be sealed again.
         """
+        ...
+
+    def meet(self, records: Iterable[str]) -> None:
+        """Look up the secrets of these records together: sealing and opening their texts then asks for none by itself. Changes nothing else."""
+        ...
+
+    def expect(self, record: str) -> None:
+        """``record`` is being made: until ``keep``, nobody looks whether it has a secret before sealing it. If it has one, ``keep`` says Stale."""
         ...
 
     def forget(self, records: Sequence[str]) -> int:

@@ -57,6 +57,7 @@ class World:
         self._by_id.update({row.id: row for row in found.rows.values()})
         self._held: dict[bytes, list[Edge]] = {key: list(edges) for key, edges in found.edges.items()}
         self._owned: dict[str, list[Edge]] = {name: list(edges) for name, edges in found.edges_of.items()}
+        vault.meet(self._by_id)
         self._bodies: dict[str, Body] = {}
         self._stored = Renewal(self._by_id.values(), (one for some in self._held.values() for one in some), vault)
         self._alias: dict[str, str] = {}
@@ -139,7 +140,7 @@ class World:
             self.merge(merge, cause)
         if resolved.customer is None and not resolved.new:
             return None
-        name = resolved.customer or derived_id("cus", cause.at, cause.entry, str(number))
+        name = resolved.customer or self._named("cus", cause, number)
         # Whom this is about may be erased meanwhile: then it is about somebody new.
         self._rely(name)
         fresh = self._attach(name, resolved, cause)
@@ -282,7 +283,7 @@ class World:
         external = getattr(said.record, "external_id", "")
         key = record_key(self._vault, kind, cause.account, external)
         row = self._rows.get(key)
-        name = row.id if row else derived_id(PREFIXES[kind], cause.at, cause.entry, str(number), kind)
+        name = row.id if row else self._named(PREFIXES[kind], cause, number, kind)
         patch = self._patch(said, name, who, row, cause)
         old = self._body(row) if row else None
         if old is not None and kind == "interaction":
@@ -314,6 +315,12 @@ class World:
         if cause.unit is not None:
             patch.setdefault("unit", cause.unit)
         return patch
+
+    def _named(self, prefix: str, cause: Cause, number: int, *more: str) -> str:
+        """The id of a record that is made."""
+        name = derived_id(prefix, cause.at, cause.entry, str(number), *more)
+        self._vault.expect(name)
+        return name
 
     # ------------------------------------------------------------------ writing
     def _publish(

@@ -21,7 +21,7 @@ import contextlib
 import mmap
 import re
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from gateway import clock
 from gateway.errors import Erased, KeyMissing, Stale, Tampered, VaultError
@@ -62,6 +62,8 @@ class Sealing:
         self._secrets: Secrets | None = None
         self._remembered: Recent[bytes] = Recent(_REMEMBERED)
         self._unsaved: dict[str, bytes] = {}
+        # Records that are known to have no secret, as far as anybody here knows.
+        self._new: set[str] = set()
         # What the processes last forgot, and whether that was after something was sealed which nobody has kept yet.
         self._mark: mmap.mmap | bytes = b""
         self._seen = b""
@@ -156,9 +158,28 @@ class Sealing:
             self._notice()
         if self._unsaved:
             self._save()
+        self._new.clear()
         doubtful, self._doubtful, self._sealed = self._doubtful, False, False
         if doubtful:
             raise Stale("a record's secret is not what was sealed with any more", place=str(self._ring.secrets))
+
+    def meet(self, records: Iterable[str]) -> None:
+        """See ``Vault.meet``."""
+        if self._mark[:] != self._seen:
+            self._notice()
+        with self._lock:
+            rows = {
+                self._row_of(record): record
+                for record in records
+                if record not in self._unsaved and self._remembered.again(record) is None and _RECORD.match(record)
+            }
+            for row, sealed in self._file().find_many(list(rows)).items() if rows else ():
+                self._remembered.put(rows.pop(row), self._opened(row, sealed))
+            self._new.update(rows.values())
+
+    def expect(self, record: str) -> None:
+        """See ``Vault.expect``."""
+        self._new.add(record)
 
     def forget(self, records: Sequence[str]) -> int:
         """See ``Vault.forget``. When this returns, no process has one of the secrets in memory that it would still use."""
@@ -212,6 +233,8 @@ class Sealing:
         known = self._unsaved.get(record) or self._remembered.again(record)
         if known is not None:
             return known
+        if make and record in self._new:
+            return self._made(record)
         row = self._row_of(record)
         sealed, forgotten = self._file().find(row)
         if sealed is not None:
@@ -220,6 +243,9 @@ class Sealing:
             return secret
         if not make:
             raise _erased(record) if forgotten else self._missing(record)
+        return self._made(record)
+
+    def _made(self, record: str) -> bytes:
         if len(self._unsaved) >= _UNSAVED_MOST:
             raise VaultError(f"{_UNSAVED_MOST} records were sealed and nobody kept their secrets")
         return self._unsaved.setdefault(record, clock.random_bytes(_SECRET))
@@ -273,6 +299,7 @@ class Sealing:
             self._seen = self._mark[:]
             self._doubtful = self._doubtful or self._sealed
             self._remembered.clear()
+            self._new.clear()
             self._unready()
 
     def _unready(self) -> None:

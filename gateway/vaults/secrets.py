@@ -17,8 +17,11 @@ import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from gateway.errors import StoreError
+
+_T = TypeVar("_T")
 
 SIZE = 64
 """Bytes of a slot. Sealed secrets are shorter and are filled up."""
@@ -29,12 +32,15 @@ _TABLES = (
     "CREATE TABLE IF NOT EXISTS place (record BLOB PRIMARY KEY, slot INTEGER, forgotten INTEGER NOT NULL) WITHOUT ROWID",
 )
 _FIND = "SELECT sealed, forgotten FROM place LEFT JOIN secret USING (slot) WHERE record = ?"
-_TAKE = "INSERT INTO place VALUES (?, ?, 0) ON CONFLICT DO UPDATE SET slot = excluded.slot WHERE slot IS NULL"
+_FIND_MANY = "SELECT record, sealed FROM place JOIN secret USING (slot) WHERE record IN ({})"
+_TAKE = "INSERT INTO place VALUES {} ON CONFLICT DO UPDATE SET slot = excluded.slot WHERE slot IS NULL"
 _TAKEN = "SELECT slot, sealed FROM place LEFT JOIN secret USING (slot) WHERE record = ?"
 _SLOT = "SELECT slot FROM place WHERE record = ? AND slot IS NOT NULL"
 _FORGET = "INSERT INTO place VALUES (?, NULL, 1) ON CONFLICT DO UPDATE SET slot = NULL, forgotten = 1"
 _NEXT = "SELECT record, slot, sealed FROM place JOIN secret USING (slot) WHERE record > ? ORDER BY record LIMIT ?"
 _TRIES = 5
+# Rows of one statement: each statement is a turn at the interpreter's lock, and SQLite takes so many parameters at least.
+_TOGETHER = 400
 
 
 class Secrets:
@@ -61,21 +67,34 @@ class Secrets:
             row = self._connection.execute(_FIND, (record,)).fetchone()
         return (row[0], bool(row[1])) if row else (None, False)
 
+    def find_many(self, records: Sequence[bytes]) -> dict[bytes, bytes]:
+        """What lies in the slots of those that have one."""
+        found: dict[bytes, bytes] = {}
+        with self._translated():
+            for some in _parts(records):
+                found.update(self._connection.execute(_FIND_MANY.format(", ".join("?" * len(some))), some).fetchall())
+        return found
+
     def add(self, rows: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
         """Make slots durable, in one commit. A record that has one already keeps it: these come back with what lies in theirs."""
         theirs: dict[bytes, bytes] = {}
         with self._translated(), self._transaction():
             first = 1 + (self._connection.execute("SELECT max(slot) FROM secret").fetchone()[0] or 0)
             known = self._connection.total_changes
-            self._connection.executemany(_TAKE, [(record, slot) for slot, record in enumerate(rows, first)])
+            self._write(_TAKE, "(?, ?, 0)", [(record, slot) for slot, record in enumerate(rows, first)])
             if self._connection.total_changes - known < len(rows):
                 for record in rows:
                     slot, sealed = self._connection.execute(_TAKEN, (record,)).fetchone()
                     if slot < first:
                         theirs[record] = sealed
             fresh = [(slot, _filled(rows[record])) for slot, record in enumerate(rows, first) if record not in theirs]
-            self._connection.executemany("INSERT INTO secret VALUES (?, ?)", fresh)
+            self._write("INSERT INTO secret VALUES {}", "(?, ?)", fresh)
         return theirs
+
+    def _write(self, statement: str, row: str, rows: Sequence[tuple[object, ...]]) -> None:
+        for some in _parts(rows):
+            values = [value for one in some for value in one]
+            self._connection.execute(statement.format(", ".join([row] * len(some))), values)
 
     def remove(self, records: Sequence[bytes]) -> int:
         """Overwrite the slots of ``records`` with zeros, in the file and in its write-ahead log, and tell every process. How many there were."""
@@ -166,6 +185,11 @@ def _connect(path: Path) -> sqlite3.Connection:
     for pragma in ("journal_mode = WAL", "synchronous = FULL", "secure_delete = ON", "temp_store = MEMORY"):
         connection.execute(f"PRAGMA {pragma}")
     return connection
+
+
+def _parts(rows: Sequence[_T]) -> Iterator[Sequence[_T]]:
+    for at in range(0, len(rows), _TOGETHER):
+        yield rows[at : at + _TOGETHER]
 
 
 def _filled(sealed: bytes) -> bytes:

@@ -251,6 +251,31 @@ class VaultContract:
         assert vault.open_text(theirs, CONTEXT) == "张三"
         vault.keep()
 
+    def test_records_that_were_met_open_and_seal_as_before(self, vault: Vault, place: Path) -> None:
+        """Many at once, of which some have a secret, one is new and one is no record."""
+        names = [f"cus_{number:04}" for number in range(900)]
+        tokens = {name: vault.seal_text("张三", f"{name}/name", Sensitivity.IDENTITY) for name in names}
+        vault.keep()
+        other = self.open(place)
+        other.meet([*names, "cus_new", "nothing"])
+        for name, token in tokens.items():
+            assert other.seal_text("张三", f"{name}/name", Sensitivity.IDENTITY) == token
+        fresh = other.seal_text("李四", "cus_new/name", Sensitivity.IDENTITY)
+        other.keep()
+        assert vault.open_text(fresh, "cus_new/name") == "李四"
+
+    def test_expected_record_that_has_a_secret_all_the_same_is_noticed(self, vault: Vault, place: Path) -> None:
+        """A batch that was kept and never committed makes its records again: the one secret stays."""
+        token = vault.seal_text("张三", CONTEXT, Sensitivity.IDENTITY)
+        vault.keep()
+        again = self.open(place)
+        again.expect(CONTEXT.partition("/")[0])
+        assert again.seal_text("张三", CONTEXT, Sensitivity.IDENTITY) != token
+        with pytest.raises(Stale):
+            again.keep()
+        assert again.seal_text("张三", CONTEXT, Sensitivity.IDENTITY) == token
+        again.keep()
+
     def test_many_who_seal_at_once_end_with_one_secret_each(self, place: Path) -> None:
         """Whoever is told to seal again does, and no token is left that somebody cannot open."""
         vaults = [self.open(place) for _ in range(4)]

@@ -55,7 +55,7 @@ WORLD: dict[str, frozenset[str]] = {
 LONGER: dict[str, tuple[int, str]] = {
     "gateway/connector.py": (420, "one promise: its card, its shapes and its verbs, with a docstring each"),
     "gateway/store.py": (630, "one promise: its row shapes and its verbs, with a docstring each"),
-    "gateway/pipeline/world.py": (447, "what one batch knows, in memory; rules stand in change.py and identity.py"),
+    "gateway/pipeline/world.py": (460, "what one batch knows, in memory; rules stand in change.py and identity.py"),
     "gateway/settings.py": (440, "every knob, declared once: one struct a table, and how they are read and shown"),
     "connectors/taobao/simulate.py": (425, "the platform's two servers, which share one shop"),
 }
