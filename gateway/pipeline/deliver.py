@@ -58,8 +58,9 @@ class Deliverer:
         self._draining = False
         self._outcomes = Outcomes(records=records, clock=ways.clock, batch=batch, woken=self.wake)
         self._watch = Vigil(
-            records=records, clock=ways.clock, operators=ways.operators, stopped=self._stop, resumed=self._resume
-        )
+            records=records, clock=ways.clock, operators=ways.operators, stopped=self._stop, resumed=self._resume,
+            settled=self._outcomes.settle,
+        )  # fmt: skip
         self._attempts = Attempts(
             ways, outcomes=self._outcomes, watch=self._watch, hand_back=self._hand_back, spawn=self._spawn
         )
@@ -342,8 +343,6 @@ class Deliverer:
                 self._hand_back(outlet, outlet.surplus(), outlet.backlog_wait())
             await self._attempts.look(outlet)
             self._start(outlet)
-        # What was tried is recorded before its endpoint is disabled, which would take it for untried.
-        await self._outcomes.settle()
         await self._watch.round()
 
     # ------------------------------------------------------------------ working

@@ -1,6 +1,6 @@
 """Watching how endpoints are: who only fails is told of, and in the end disabled; who was enabled again starts afresh."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import msgspec
 import structlog
@@ -93,7 +93,8 @@ class Pulse:
 
 
 class Vigil:
-    """Keeps the pulses. ``stopped`` and ``resumed`` are called with the name of an endpoint that was disabled and enabled, by whomever."""
+    """Keeps the pulses. ``stopped`` and ``resumed`` are called with the name of an endpoint that was disabled and enabled, by whomever. ``settled``
+    returns when what was tried is recorded."""
 
     def __init__(
         self,
@@ -103,12 +104,14 @@ class Vigil:
         operators: Operators,
         stopped: Callable[[str], None],
         resumed: Callable[[str], None],
+        settled: Callable[[], Awaitable[None]],
     ) -> None:
         self._store = records
         self._clock = clock
         self._operators = operators
         self._stopped = stopped
         self._resumed = resumed
+        self._settled = settled
         self._pulses: dict[str, Pulse] = {}
         self._patience: dict[str, float] = {}
         self._off: set[str] = set()
@@ -228,6 +231,8 @@ class Vigil:
             once = f"{pulse.failing_since}/off"
             pulse.sequence = await self._tell(operators.ENDPOINT_DISABLED, name, pulse, facts, once=once)
             pulse.warned = patience.STEPS[-1]
+            # Disabling takes what is not recorded for untried.
+            await self._settled()
             await self._store.disable(name, cause=cause, now=self._clock.now())
             self._off.add(name)
             self.unpolled.pop(name, None)

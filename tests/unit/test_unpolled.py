@@ -19,6 +19,10 @@ HOUR = 3600
 ERP = endpoint("erp", kind=Kind.POLL, disable_after=4.0 * HOUR)
 
 
+async def _settled() -> None:
+    """Nothing is tried where somebody polls."""
+
+
 class House:
     """A store, a router and somebody who watches; hours pass at once."""
 
@@ -34,7 +38,8 @@ class House:
         """A worker starts."""
         operators = Operators(records=self.records, router=self.router, clock=self.clock)
         self.vigil = Vigil(
-            records=self.records, clock=self.clock, operators=operators, stopped=self.stopped.append, resumed=lambda _: None
+            records=self.records, clock=self.clock, operators=operators, stopped=self.stopped.append, resumed=lambda _: None,
+            settled=_settled,
         )  # fmt: skip
         self.vigil.adopt(self.end)
 
