@@ -18,7 +18,6 @@ _SEGMENT = re.compile(r"[A-Z][A-Z0-9]{2}")
 _HEX = re.compile(r"[0-9A-Fa-f]+")
 _LAYOUT = re.compile(r"\.(sp|sk|in|ti)([+-]?\d{0,3})")
 _HEADER = "MSH"
-_EMPTY = [""] * 32
 
 
 class Marks(msgspec.Struct, frozen=True):
@@ -131,10 +130,7 @@ class Message:
         return (self.leaf(raw) or "").strip()
 
     def texts(self, repetition: str, least: int) -> list[str]:
-        """Each component's first subcomponent as ``text``; ``""`` is added up to ``least`` of them (32 at most). Number n stands at n - 1."""
-        # No mark is a letter or a digit.
-        if repetition.isalnum():
-            return [repetition, *_EMPTY[1:least]]
+        """Each component's first subcomponent as ``text``; ``""`` is added up to ``least`` of them. Number n stands at n - 1."""
         parts = repetition.split(self._component)
         if self._sub in repetition:
             parts = [part.split(self._sub, 1)[0] for part in parts]
@@ -148,7 +144,7 @@ class Message:
     def field(self, fields: Sequence[str] | None, number: int, least: int = 1) -> list[str]:
         """``texts`` of a field's first repetition, all ``""`` when the field or the whole segment is not there."""
         if fields is None or number >= len(fields) or not fields[number]:
-            return _EMPTY[:least]
+            return [""] * least
         found = fields[number]
         if self._repetition in found:
             found = found.split(self._repetition, 1)[0]
