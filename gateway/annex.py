@@ -7,10 +7,8 @@ owner only, one writer at a time; the versions before the present one, three at 
 import fcntl
 import hashlib
 import json
-import os
 import re
 import shutil
-import tempfile
 import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+from gateway import durable
 from gateway.errors import ConfigError, GatewayError
 
 FOLDER = "accounts.d"
@@ -118,7 +117,7 @@ class Annex:
                 if _version(text) == current.version:
                     return current.version
                 self._put_by(name, current, now)
-            _write(self.path(name), text)
+            durable.put(self.path(name), text.encode())
         return _version(text)
 
     def remove(self, name: str, *, version: str) -> None:
@@ -129,7 +128,7 @@ class Annex:
                 return
             shutil.rmtree(self.folder / _BEFORE / name, ignore_errors=True)
             self.path(name).unlink()
-            _sync(self.folder)
+            durable.sync(self.folder)
 
     def _need(self, name: str, version: str) -> Filed | None:
         current = self.get(name)
@@ -147,7 +146,7 @@ class Annex:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         there = self._before(name)
         number = max(now, int(there[-1].stem) + 1 if there else 0)
-        _write(folder / f"{number:020}.toml", current.path.read_text(encoding="utf-8"))
+        durable.put(folder / f"{number:020}.toml", current.path.read_bytes())
         for old in self._before(name)[:-KEPT]:
             old.unlink()
 
@@ -226,26 +225,3 @@ def _line(path: Path, key: str) -> str:
         return ""
     start = re.compile(rf"\s*\[?\"?{re.escape(key)}\"?\s*[=\]]")
     return next((f":{number}" for number, line in enumerate(lines, 1) if start.match(line)), "")
-
-
-def _write(path: Path, text: str) -> None:
-    descriptor, fresh = tempfile.mkstemp(dir=path.parent, prefix=".new-")  # mode 0600
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(fresh).replace(path)
-    except OSError:
-        Path(fresh).unlink(missing_ok=True)
-        raise
-    _sync(path.parent)
-
-
-def _sync(folder: Path) -> None:
-    # Without this a power cut could take the renaming back.
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

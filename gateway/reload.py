@@ -6,13 +6,13 @@ cannot reach a stranger. Wishes that come while one is being carried out are car
 
 import fcntl
 import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
 import msgspec
 
+from gateway import durable
 from gateway.clock import new_id
 from gateway.errors import GatewayError, Verdict
 
@@ -82,7 +82,7 @@ class Reloads:
         if not self.running():
             raise NotRunning("no gateway runs on this data_dir", remedy="gateway serve: a start reads everything anew")
         name = new_id("rld", now)
-        _put(self._folder / "wishes" / name, b"")
+        durable.put(self._folder / "wishes" / name, b"")
         return name
 
     def report(self, wish: str, now: int) -> Report:
@@ -150,11 +150,4 @@ class Reloads:
         self._write([report, *others][:_REMEMBERED])
 
     def _write(self, reports: Sequence[Report]) -> None:
-        _put(self._folder / "reports.json", msgspec.json.encode(reports))
-
-
-def _put(path: Path, content: bytes) -> None:
-    descriptor, fresh = tempfile.mkstemp(dir=path.parent, prefix=".")
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-    Path(fresh).replace(path)
+        durable.put(self._folder / "reports.json", msgspec.json.encode(reports))

@@ -1,12 +1,12 @@
 """The anchor: how far a trail had come, noted outside of it, so that acts cut off at its end are missed."""
 
 import hmac
-import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
+
+from gateway import durable
 
 Keyed = Callable[..., bytes]
 """A keyed hash over texts, such as ``Vault.blind``."""
@@ -44,21 +44,7 @@ class Anchor:
     def write(self, mark: Mark) -> None:
         """Durable when this returns; a crash leaves the old one or the new one. OSError when it cannot be written."""
         content = _File(number=mark.number, mac=mark.mac.hex(), seal=self._seal(mark))
-        descriptor, name = tempfile.mkstemp(prefix=f".{self._path.name}.", dir=self._path.parent)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(msgspec.json.encode(content) + b"\n")
-                file.flush()
-                os.fsync(file.fileno())
-            Path(name).replace(self._path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
-        folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        durable.put(self._path, msgspec.json.encode(content) + b"\n")
 
     def _seal(self, mark: Mark) -> str:
         return self._keyed("audit.anchor", str(mark.number), mark.mac.hex()).hex()

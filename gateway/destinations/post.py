@@ -71,22 +71,21 @@ class Post:
         Words: ``address``, ``dns``, ``connect``, ``tls``, ``timeout``, ``network`` are the far side's; ``resources`` (no descriptors, ports or
         buffers left), ``route`` (this machine knows no way) and ``closed`` are ours, and so is ``dns`` while our resolver fails.
         """
-        place, left = self._place, timeout
+        began, place = self._clock.monotonic(), self._place
         where = self._vetter.known(place.host, place.port, allow_private=self._allow_private)
         if where is None:
-            began = self._clock.monotonic()
             where = await self._vetter.vet_host(
                 place.host, place.port, allow_private=self._allow_private, within=timeout
             )
-            left -= self._clock.monotonic() - began
         if isinstance(where, Unfit):
             return unfit(where)
+        left = timeout - (self._clock.monotonic() - began)
         if self._closed or left <= 0:
             return CLOSED if self._closed else Tried(error="timeout")
         tried = await self._send(where, body, headers, left=left, keep=keep)
         if self._answered and tried.status is None and tried.response.startswith(_HUNG_UP):
             # A kept connection that the far side had closed, which we learned only by using it: not a word of theirs on what we send.
-            self._answered = False
+            left = max(0.001, timeout - (self._clock.monotonic() - began))
             tried = await self._send(where, body, headers, left=left, keep=keep)
         self._answered = tried.status is not None
         return tried

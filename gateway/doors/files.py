@@ -19,6 +19,7 @@ from typing import BinaryIO
 import msgspec
 import structlog
 
+from gateway import durable
 from gateway.clock import Clock
 from gateway.connector import Reply, Request
 from gateway.errors import GatewayError, Verdict
@@ -305,7 +306,7 @@ def _finish(path: Path, verdicts: Verdicts) -> None:
     if not verdicts.good or verdicts.refused:
         _write(target.with_name(target.name + ".json"), msgspec.json.encode(verdicts))
     path.rename(target)
-    _sync(path.parent)
+    durable.sync(path.parent)
 
 
 def _free(path: Path, ending: str) -> Path:
@@ -322,15 +323,6 @@ def _write(path: Path, content: bytes) -> None:
         file.write(msgspec.json.format(content))
         file.flush()
         os.fsync(file.fileno())
-
-
-def _sync(directory: Path) -> None:
-    # Without this a power cut could take the renaming back.
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _answer(reply: Reply) -> Answer:

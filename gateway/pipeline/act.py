@@ -23,6 +23,7 @@ from gateway.pipeline.act_end import Ends
 from gateway.pipeline.alarm import Alarm
 from gateway.pipeline.project import errand
 from gateway.pipeline.retry import pause
+from gateway.pipeline.rounds import rounds
 from gateway.vault import Vault
 
 _log = structlog.get_logger()
@@ -81,21 +82,12 @@ class Acting:
     async def run(self, wake: asyncio.Event) -> None:
         """Until cancelled; twice a second, and whenever one has ended. Begins with what a process before this one left."""
         await self._recovered()
-        async with asyncio.TaskGroup() as group:
-            while True:
-                wake.clear()
-                try:
-                    await self._expire()
-                    if await self._begin(group, wake):
-                        continue
-                except StoreError as error:
-                    _log.error("actions.unavailable", detail=error.detail)
-                    await self._clock.sleep(1.0)
-                try:
-                    async with asyncio.timeout(0.5):
-                        await wake.wait()
-                except TimeoutError:
-                    continue
+
+        async def begin(group: asyncio.TaskGroup) -> int:
+            await self._expire()
+            return await self._begin(group, wake)
+
+        await rounds(begin, wake=wake, clock=self._clock, what="actions")
 
     async def drain(self, seconds: float) -> None:
         """Begin nothing more, and let calls under way end for so long."""

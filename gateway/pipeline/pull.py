@@ -13,6 +13,7 @@ from gateway.meters import Meters
 from gateway.pipeline.accounts import Accounts, Opened
 from gateway.pipeline.project import errand
 from gateway.pipeline.retry import pause
+from gateway.pipeline.rounds import rounds
 from gateway.vault import Vault
 
 _log = structlog.get_logger()
@@ -57,21 +58,12 @@ class Errands:
 
     async def run(self, wake: asyncio.Event) -> None:
         """Until cancelled; woken by hints, and twice a second in case a hint was lost."""
-        async with asyncio.TaskGroup() as group:
-            while True:
-                wake.clear()
-                try:
-                    await self._settle()
-                    if await self._begin(group, wake):
-                        continue
-                except StoreError as error:
-                    _log.error("errands.unavailable", detail=error.detail)
-                    await self._clock.sleep(1.0)
-                try:
-                    async with asyncio.timeout(0.5):
-                        await wake.wait()
-                except TimeoutError:
-                    continue
+
+        async def begin(group: asyncio.TaskGroup) -> int:
+            await self._settle()
+            return await self._begin(group, wake)
+
+        await rounds(begin, wake=wake, clock=self._clock, what="errands")
 
     async def _begin(self, group: asyncio.TaskGroup, wake: asyncio.Event) -> int:
         room = min(self._hold - self._held, 32)

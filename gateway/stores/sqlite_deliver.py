@@ -21,9 +21,15 @@ def claim(
         return ()
     with transaction(connection):
         chosen = claiming.due_of(choose.run(connection, now=now, most=limit)[0][0])
+        # The database promises no order of what it gathers into one row.
+        chosen.sort(key=_age)
         claiming.lease.run(connection, [row[0] for row in chosen], holder=claim, until=lease)
     events = _events(connection, list({row[2] for row in chosen}))
     return [Claimed(delivery=_leased(row, claim, lease), event=events[row[2]]) for row in chosen]
+
+
+def _age(row: claiming.Due) -> tuple[int, int]:
+    return row[5], row[0]
 
 
 def _leased(row: claiming.Due, claim: str, lease: int) -> Delivery:

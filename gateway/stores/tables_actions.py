@@ -1,45 +1,34 @@
 """The table of what partners are asked to do. See ``gateway.stores.tables`` for what all of them share."""
 
-from typing import Any
-
 import sqlalchemy as sa
 from sqlalchemy import ColumnElement, FromClause, Text
 
-from gateway.stores.tables import Blob, Instant, Number, metadata, word
-
-
-def _must(name: str, kind: Any) -> sa.Column[Any]:
-    return sa.Column(name, kind, nullable=False)
-
-
-def _may(name: str, kind: Any) -> sa.Column[Any]:
-    return sa.Column(name, kind, nullable=True)
-
+from gateway.stores.tables import Blob, Instant, Number, may, metadata, must, word
 
 # In the order in which they were asked for: ``number``.
 actions = sa.Table(
     "actions",
     metadata,
     sa.Column("number", Number, primary_key=True),
-    _must("id", Text),
-    _must("account", Text),
-    _must("action", Text),
-    _must("client", Text),
-    _may("customer", Text),
-    _may("key", Blob),
-    _must("subject", Blob),
-    _must("harmless", sa.Boolean),
-    _must("state", Text),
-    _must("due", Instant),
-    _must("expires", Instant),
-    _must("created", Instant),
-    _must("updated", Instant),
-    _may("ended", Instant),
-    _must("tries", sa.Integer),
-    _must("deaths", sa.Integer),
-    _must("version", Instant),
-    _may("cause", Text),
-    _must("body", Blob),
+    must("id", Text),
+    must("account", Text),
+    must("action", Text),
+    must("client", Text),
+    may("customer", Text),
+    may("key", Blob),
+    must("subject", Blob),
+    must("harmless", sa.Boolean),
+    must("state", Text),
+    must("due", Instant),
+    must("expires", Instant),
+    must("created", Instant),
+    must("updated", Instant),
+    may("ended", Instant),
+    must("tries", sa.Integer),
+    must("deaths", sa.Integer),
+    must("version", Instant),
+    may("cause", Text),
+    must("body", Blob),
     sa.UniqueConstraint("id"),
     sa.UniqueConstraint("key"),
     sa.Index(None, "account", "id"),

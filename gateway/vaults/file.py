@@ -15,14 +15,13 @@ import fcntl
 import os
 import re
 import stat
-import tempfile
 from collections.abc import Container, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from gateway import clock
+from gateway import clock, durable
 from gateway.errors import ConfigError
 from gateway.vaults.ring import Key, Listed, Ring, Wrapped, Wrapper, Wrapping
 from gateway.vaults.sealing import Sealing
@@ -244,23 +243,7 @@ class KeyFile:
         )
 
     def _write(self, kept: _File) -> None:
-        # mkstemp gives 0600 from the first byte on; the rename makes a reader see the old file or the new one.
-        folder = self._path.parent
-        descriptor, name = tempfile.mkstemp(prefix=f".{self._path.name}.", dir=folder)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(msgspec.json.format(msgspec.json.encode(kept), indent=2) + b"\n")
-                file.flush()
-                os.fsync(file.fileno())
-            Path(name).replace(self._path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        durable.put(self._path, msgspec.json.format(msgspec.json.encode(kept), indent=2) + b"\n")
 
 
 def open_kept(keeping: KeyFile, *, suite: str = "aes", classes: Mapping[str, str] | None = None) -> Sealing:
