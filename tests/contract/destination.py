@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import contextlib
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -89,9 +90,15 @@ class DestinationContract:
         """A far side that is well and has nothing yet."""
         raise NotImplementedError
 
-    def open(self, end: Endpoint) -> destination.Destination:
+    def way(self, end: Endpoint) -> destination.Destination:
         """The way under test, for this endpoint."""
         raise NotImplementedError
+
+    def open(self, end: Endpoint) -> destination.Destination:
+        """The same, and closed when the test is over: what a failed test leaves open would be found, and blamed, in another."""
+        way = self.way(end)
+        self._opened.push_async_callback(way.close)
+        return way
 
     def end(self, far: FarSide, **changes: object) -> Endpoint:
         """An endpoint for ``far``."""
@@ -110,12 +117,19 @@ class DestinationContract:
     def run(self, scenario: Scenario) -> None:
         async def main() -> None:
             far = await self.far()
-            try:
-                await scenario(far)
-            finally:
-                await far.close()
+            self._opened.push_async_callback(far.close)
+            await scenario(far)
 
-        asyncio.run(main())
+        self.within(main)
+
+    def within(self, main: Callable[[], Awaitable[None]]) -> None:
+        """Run to the end, on a loop of its own, and close what was opened meanwhile, the last first, however it ended."""
+
+        async def whole() -> None:
+            async with contextlib.AsyncExitStack() as self._opened:
+                await main()
+
+        asyncio.run(whole())
 
     async def send(self, way: destination.Destination, *messages: Message) -> Tried:
         return await way.send(messages, now=SystemClock().now())
@@ -136,7 +150,6 @@ class DestinationContract:
             tried = await self.send(way, sent)
             assert tried.ok, tried
             self.same(await far.arrived(), [sent])
-            await way.close()
 
         self.run(scenario)
 
@@ -149,7 +162,6 @@ class DestinationContract:
             tried = await self.send(way, *sent)
             assert tried.ok, tried
             self.same(await far.arrived(), sent)
-            await way.close()
 
         self.run(scenario)
 
@@ -162,7 +174,6 @@ class DestinationContract:
             for one in sent:
                 assert (await self.send(way, one)).ok
             self.same(await far.arrived(), sent)
-            await way.close()
 
         self.run(scenario)
 
@@ -174,7 +185,6 @@ class DestinationContract:
             sent = message(1, padding=512 * 1024)
             assert (await self.send(way, sent)).ok
             self.same(await far.arrived(), [sent])
-            await way.close()
 
         self.run(scenario)
 
@@ -191,7 +201,6 @@ class DestinationContract:
             for batch in batches:
                 bodies = {one.body for one in batch}
                 assert [one.body for one in arrived if one.body in bodies] == [one.body for one in batch]
-            await way.close()
 
         self.run(scenario)
 
@@ -208,7 +217,6 @@ class DestinationContract:
             Webhook(SECRET).verify(one.body, dict(one.headers))
             assert one.headers["webhook-id"] == "evt_0001"
             assert one.headers["webhook-timestamp"] == str(now // SECOND)
-            await way.close()
 
         self.run(scenario)
 
@@ -228,7 +236,6 @@ class DestinationContract:
             entries = dict(entry.split(",", 1) for entry in one.headers["webhook-signature"].split(" "))
             content = f"{one.headers['webhook-id']}.{one.headers['webhook-timestamp']}.".encode() + one.body
             public.verify(base64.b64decode(entries["v1a"]), content)
-            await way.close()
 
         self.run(scenario)
 
@@ -244,7 +251,6 @@ class DestinationContract:
             sent = message(2)
             assert (await self.send(way, sent)).ok
             self.same(await far.arrived(), [sent])
-            await way.close()
 
         self.run(scenario)
 
@@ -260,7 +266,6 @@ class DestinationContract:
             sent = message(2)
             assert (await self.send(way, sent)).ok
             self.same(await far.arrived(), [sent])
-            await way.close()
 
         self.run(scenario)
 
@@ -277,7 +282,6 @@ class DestinationContract:
             sent = message(3)
             assert (await self.send(way, sent)).ok
             assert (await far.arrived())[-1].body == sent.body
-            await way.close()
 
         self.run(scenario)
 
@@ -293,7 +297,6 @@ class DestinationContract:
             tried = await self.send(way, sent)
             assert tried.ok, tried
             assert (await far.arrived())[-1].body == sent.body
-            await way.close()
 
         self.run(scenario)
 
@@ -322,11 +325,7 @@ class DestinationContract:
         self.run(scenario)
 
     async def open_patiently(self, far: FarSide) -> Tried:
-        way = self.open(self.end(far))
-        try:
-            return await self.send(way, message(0))
-        finally:
-            await way.close()
+        return await self.send(self.open(self.end(far)), message(0))
 
     def test_sends_at_once_to_a_hanging_far_side_all_end_in_time(self) -> None:
         """Nobody waits behind the others' time-outs."""
@@ -339,7 +338,6 @@ class DestinationContract:
             assert {word(tried) for tried in tries} == {self.word_hung}
             assert time.monotonic() - began < IMPATIENT + 1.0
             await far.recover()
-            await way.close()
 
         self.run(scenario)
 
@@ -354,12 +352,11 @@ class DestinationContract:
             writer.close()
 
         async def scenario(far: FarSide) -> None:
-            async with await asyncio.start_server(talk, "127.0.0.1", 0) as server:
-                port = server.sockets[0].getsockname()[1]
-                way = self.open(self.end(far, url=re.sub(r":\d+", f":{port}", far.url, count=1), timeout=IMPATIENT))
-                tried = await self.send(way, message(1))
-                assert tried.error and not tried.ours, tried
-                await way.close()
+            server = await self._opened.enter_async_context(await asyncio.start_server(talk, "127.0.0.1", 0))
+            port = server.sockets[0].getsockname()[1]
+            way = self.open(self.end(far, url=re.sub(r":\d+", f":{port}", far.url, count=1), timeout=IMPATIENT))
+            tried = await self.send(way, message(1))
+            assert tried.error and not tried.ours, tried
 
         self.run(scenario)
 
@@ -372,7 +369,6 @@ class DestinationContract:
             assert tried.error == "address"
             assert b"allow_private = true" in tried.response
             assert not await far.arrived()
-            await way.close()
 
         self.run(scenario)
 
@@ -382,7 +378,6 @@ class DestinationContract:
         async def scenario(far: FarSide) -> None:
             way = self.open(self.end(far, url=far.url.replace("127.0.0.1", "nobody.invalid")))
             assert (await self.send(way, message(1))).error == "dns"
-            await way.close()
 
         self.run(scenario)
 

@@ -82,7 +82,7 @@ class TestEmail(DestinationContract):
         to = ("ops@shop.example", "张三 <zhang@shop.example>")
         return super().end(far, **{"to": to, "sender": "SCRM <scrm@shop.example>", **changes})
 
-    def open(self, end: Endpoint) -> Destination:
+    def way(self, end: Endpoint) -> Destination:
         clock = SystemClock()
         return way.open(end, clock=clock, vetter=Vetter(clock))
 
@@ -107,7 +107,6 @@ class TestEmail(DestinationContract):
             assert "&lt;b&gt;ord_02&lt;/b&gt;" in html and "<b>" not in html
             for form in (text, html):
                 assert "3 条事件" in form and "3 events" in form and "events.ndjson" in form
-            await mailbox.close()
 
         self.run(scenario)
 
@@ -124,7 +123,6 @@ class TestEmail(DestinationContract):
             assert first["Message-ID"] == again["Message-ID"] != other["Message-ID"]
             assert first["Message-ID"].endswith("@shop.example>")
             assert first["Date"] != again["Date"]
-            await mailbox.close()
 
         self.run(scenario)
 
@@ -138,7 +136,6 @@ class TestEmail(DestinationContract):
             assert tried.error == "refused"
             assert b"550" in tried.response and b"no such mailbox" in tried.response
             assert far.server.letters == []
-            await mailbox.close()
 
         self.run(scenario)
 
@@ -152,14 +149,13 @@ class TestEmail(DestinationContract):
                 writer.close()
 
             port = free_port()
-            async with await asyncio.start_server(shut, "127.0.0.1", port):
-                far = FarMailbox()
-                mailbox = self.open(self.end(far, url=f"smtp://127.0.0.1:{port}"))
-                tried = await self.send(mailbox, message(1))
-                assert (tried.error, b"not today" in tried.response) == ("refused", True)
-                await mailbox.close()
+            await self._opened.enter_async_context(await asyncio.start_server(shut, "127.0.0.1", port))
+            far = FarMailbox()
+            mailbox = self.open(self.end(far, url=f"smtp://127.0.0.1:{port}"))
+            tried = await self.send(mailbox, message(1))
+            assert (tried.error, b"not today" in tried.response) == ("refused", True)
 
-        asyncio.run(main())
+        self.within(main)
 
     @pytest.mark.parametrize("scheme", ["smtp", "smtps"])
     @pytest.mark.parametrize(("password", "expected"), [(PASSWORD, "http 200"), ("wrong", "auth")])
@@ -173,7 +169,6 @@ class TestEmail(DestinationContract):
             assert word(await self.send(mailbox, message(1))) == expected
             assert len(server.letters) == (expected == "http 200")
             assert set(server.logins) == {USER.encode()}
-            await mailbox.close()
 
         self._with_tls(scheme, made, scenario)
 
@@ -185,7 +180,6 @@ class TestEmail(DestinationContract):
             mailbox = self.open(self.end(FarMailbox(), url=url))
             assert word(await self.send(mailbox, message(1))) == "tls"
             assert server.letters == []
-            await mailbox.close()
 
         self._with_tls(scheme, certificates.make(tmp_path), scenario)
 
@@ -206,7 +200,6 @@ class TestEmail(DestinationContract):
             await mailbox.close()
             stranger = self.open(self.end(FarMailbox(), url=url, auth=Auth(authority=str(made.authority))))
             assert not (await self.send(stranger, message(2))).ok
-            await stranger.close()
 
         self._with_tls("smtps", made, scenario, asks=True)
 
@@ -219,7 +212,6 @@ class TestEmail(DestinationContract):
             tried = await self.send(mailbox, message(1))
             assert (tried.error, b"STARTTLS" in tried.response) == ("tls", True)
             assert far.server.logins == []
-            await mailbox.close()
 
         self.run(scenario)
 
@@ -232,10 +224,10 @@ class TestEmail(DestinationContract):
         asks: bool = False,
     ) -> None:
         async def main() -> None:
-            async with _listening(scheme, made, asks=asks) as server:
-                await scenario(server, f"{scheme}://127.0.0.1:{server.port}")
+            server = await self._opened.enter_async_context(_listening(scheme, made, asks=asks))
+            await scenario(server, f"{scheme}://127.0.0.1:{server.port}")
 
-        asyncio.run(main())
+        self.within(main)
 
 
 @contextlib.asynccontextmanager

@@ -84,7 +84,7 @@ class TestRedis(DestinationContract):
     async def far(self) -> FarStream:
         return FarStream(self.server)
 
-    def open(self, end: Endpoint) -> Destination:
+    def way(self, end: Endpoint) -> Destination:
         clock = SystemClock()
         return way.open(end, clock=clock, vetter=Vetter(clock))
 
@@ -95,7 +95,6 @@ class TestRedis(DestinationContract):
             stream = self.open(self.end(far, secrets=()))
             assert (await self.send(stream, message(1))).ok
             assert (await far.arrived())[0].headers["webhook-signature"] == ""
-            await stream.close()
 
         self.run(scenario)
 
@@ -104,16 +103,15 @@ class TestRedis(DestinationContract):
 
         async def main() -> None:
             far = FarStream(self.server, "?maxlen=100")
+            self._opened.push_async_callback(far.close)
             stream = self.open(self.end(far))
             for part in range(5):
                 assert (await self.send(stream, *(message(100 * part + number) for number in range(100)))).ok
             arrived = await far.arrived()
             assert 100 <= len(arrived) < 300
             assert arrived[-1].id == "evt_0499"
-            await stream.close()
-            await far.close()
 
-        asyncio.run(main())
+        self.within(main)
 
     def test_batch_that_is_refused_leaves_nothing_behind(self) -> None:
         """A MULTI/EXEC that the server will not take is taken by no part."""
@@ -126,7 +124,6 @@ class TestRedis(DestinationContract):
             assert tried.error == "refused"
             assert b"memory" in tried.response
             assert await far.arrived() == []
-            await stream.close()
 
         self.run(scenario)
 
@@ -138,7 +135,6 @@ class TestRedis(DestinationContract):
             stream = self.open(self.end(far, url=self._secure(far), auth=self._auth(password)))
             assert word(await self.send(stream, message(1))) == expected
             assert len(await far.arrived()) == (expected == "http 200")
-            await stream.close()
 
         self.run(scenario)
 
@@ -149,7 +145,6 @@ class TestRedis(DestinationContract):
             stream = self.open(self.end(far, url=self._secure(far)))
             assert word(await self.send(stream, message(1))) == "tls"
             assert await far.arrived() == []
-            await stream.close()
 
         self.run(scenario)
 
@@ -161,7 +156,6 @@ class TestRedis(DestinationContract):
             auth = Auth(kind="basic", username="reader", password=Secret("secret"))
             stream = self.open(self.end(far, auth=auth))
             assert word(await self.send(stream, message(1))) == "auth"
-            await stream.close()
 
         self.run(scenario)
 
@@ -175,14 +169,13 @@ class TestRedis(DestinationContract):
             writer.close()
 
         async def main() -> None:
-            async with await asyncio.start_server(talk, "127.0.0.1", 0) as server:
-                url = f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0/events"
-                stream = self.open(self.end(FarStream(self.server), url=url, timeout=IMPATIENT))
-                tried = await self.send(stream, message(1))
-                assert (tried.error, tried.ours) == ("protocol", False)
-                await stream.close()
+            server = await self._opened.enter_async_context(await asyncio.start_server(talk, "127.0.0.1", 0))
+            url = f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0/events"
+            stream = self.open(self.end(FarStream(self.server), url=url, timeout=IMPATIENT))
+            tried = await self.send(stream, message(1))
+            assert (tried.error, tried.ours) == ("protocol", False)
 
-        asyncio.run(main())
+        self.within(main)
 
     def _secure(self, far: FarStream) -> str:
         return f"rediss://127.0.0.1:{self.server.tls_port}/0/{far.name}"

@@ -117,6 +117,6 @@ class TestWebhook(DestinationContract):
     async def far(self) -> FarSide:
         return await Subscriber().start()
 
-    def open(self, end: Endpoint) -> destination.Destination:
+    def way(self, end: Endpoint) -> destination.Destination:
         clock = SystemClock()
         return destinations.open_destination(end, clock=clock, vetter=Vetter(clock))
