@@ -99,13 +99,14 @@ class Stage:
     async def state(self, name: str) -> State:
         return (await self.ground.records.known_actions([name]))[name].state
 
-    async def until(self, happened: Callable[[], Awaitable[bool]]) -> None:
-        """Let the worker run until something is so."""
+    async def until(self, *happened: Callable[[], Awaitable[bool]]) -> None:
+        """Let the worker run until something is so, and after that the next."""
         task = asyncio.get_running_loop().create_task(self.acting.run(asyncio.Event()))
         try:
             async with asyncio.timeout(10):
-                while not await happened():
-                    await asyncio.sleep(0.02)
+                for one in happened:
+                    while not await one():
+                        await asyncio.sleep(0.02)
         finally:
             await self.acting.drain(1.0)
             task.cancel()
@@ -174,16 +175,21 @@ def test_those_about_one_thing_are_done_in_their_order(tmp_path: Path) -> None:
         partner.gate.clear()
         stage = Stage(house, {"one": partner})
         names = [await stage.ask("lisi") for _ in range(3)]
+        others: list[str] = []
 
-        async def begun() -> bool:
-            if len(partner.heard) == 1:
-                await asyncio.sleep(0.3)
-                assert len(partner.heard) == 1
+        async def first_is_under_way() -> bool:
+            if partner.heard:
+                others.append(await stage.ask("wangwu"))
+            return bool(partner.heard)
+
+        async def store_was_looked_through_meanwhile() -> bool:
+            if len(partner.heard) > 1:
+                assert [one.id for one in partner.heard] == [names[0], *others]
                 partner.gate.set()
-            return len(partner.heard) == 3
+            return len(partner.heard) > 1
 
-        await stage.until(begun)
-        assert [one.id for one in partner.heard] == names
+        await stage.until(first_is_under_way, store_was_looked_through_meanwhile, stage.at_rest)
+        assert [one.id for one in partner.heard] == [names[0], *others, *names[1:]]
 
     told(tmp_path, story)
 
