@@ -111,6 +111,7 @@ class Annex:
         another. Durable when it returns."""
         need_name(name)
         text = text_of(options)
+        _need_readable(text, self.path(name))
         with self._alone():
             current = self._need(name, version)
             if current is not None:
@@ -126,7 +127,8 @@ class Annex:
         with self._alone():
             if self._need(name, version) is None:
                 return
-            shutil.rmtree(self.folder / _BEFORE / name, ignore_errors=True)
+            if self._before(name):
+                shutil.rmtree(self.folder / _BEFORE / name)
             self.path(name).unlink()
             durable.sync(self.folder)
 
@@ -159,10 +161,13 @@ class Annex:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with (self.folder / ".lock").open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with (self.folder / ".lock").open("a") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                yield
+        except OSError as error:
+            raise ConfigError(f"cannot be written: {error.strerror}", place=str(self.folder)) from error
 
 
 def merged(accounts: Mapping[str, Mapping[str, Any]], data_dir: Path, *, place: str) -> dict[str, Any]:
@@ -185,9 +190,17 @@ def is_filed(options: Mapping[str, Any]) -> bool:
 
 
 def text_of(options: Mapping[str, Any]) -> str:
-    """A file's text. JSON's strings, numbers, booleans and arrays of them are TOML's."""
+    """A file's text. JSON's strings, finite numbers, booleans and arrays of them are TOML's, but for DEL, which TOML wants escaped."""
     lines = [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in options.items() if value is not None]
-    return _HEAD + "\n".join(lines) + "\n"
+    return _HEAD + "\n".join(lines).replace("\x7f", "\\u007f") + "\n"
+
+
+def _need_readable(text: str, path: Path) -> None:
+    # A file that cannot be read would keep the whole gateway from starting.
+    try:
+        _ = tomllib.loads(text), text.encode()
+    except (tomllib.TOMLDecodeError, UnicodeEncodeError) as error:
+        raise ConfigError(f"holds what TOML cannot: {error}", place=str(path), remedy="enter plain text") from error
 
 
 def _read(path: Path) -> Filed:

@@ -122,7 +122,7 @@ class Keeper:
             options["disabled"] = True
         self._need_right(name, options)
         if watch := options.get("watch"):
-            Path(str(watch)).mkdir(parents=True, exist_ok=True, mode=0o700)
+            _make(Path(str(watch)))
         return self._annex.keep(name, options, version=version, now=self._clock.now())
 
     def switch(self, name: str, *, disabled: bool, version: str) -> str:
@@ -239,6 +239,13 @@ class Keeper:
         if found is None:
             raise ConfigError(f"there is no account {name!r} here", remedy="gateway accounts list")
         return found
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise ConfigError(f"cannot be made: {error.strerror}", place=str(folder), remedy="name another") from error
 
 
 def _is_off(options: Mapping[str, Any]) -> bool:

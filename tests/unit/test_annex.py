@@ -33,6 +33,32 @@ def test_an_account_that_is_kept_is_one_like_any_other_after_those_of_the_config
     assert stat.S_IMODE((tmp_path / "data" / "accounts.d" / "门店-2.toml").stat().st_mode) == 0o600
 
 
+def test_what_can_be_entered_can_be_read_again(tmp_path: Path) -> None:
+    """A file that cannot be read would keep the whole gateway from starting."""
+    made = Annex(tmp_path / "data")
+    odd = {**FEED, "name": "\x7f\x00\u2028\U0001f600", "on": True, "rate": 0.5}
+    made.keep("a", odd, version="", now=1)
+    assert made.all() == {"a": odd}
+
+
+@pytest.mark.parametrize("value", ["\ud800", float("nan"), float("inf")])
+def test_what_could_not_be_read_again_is_not_written(tmp_path: Path, value: object) -> None:
+    """It is told, and the account stays as it was."""
+    made = Annex(tmp_path / "data")
+    version = made.keep("a", FEED, version="", now=1)
+    with pytest.raises(ConfigError, match="TOML cannot"):
+        made.keep("a", {**FEED, "name": value}, version=version, now=2)
+    assert made.all() == {"a": FEED}
+
+
+def test_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    """A full disk or a file in its place is no fault of the program."""
+    (tmp_path / "accounts.d").touch()
+    with pytest.raises(ConfigError) as caught:
+        Annex(tmp_path).keep("a", FEED, version="", now=1)
+    assert caught.value.place == str(tmp_path / "accounts.d")
+
+
 def test_an_account_in_two_places_names_both(tmp_path: Path) -> None:
     """Nobody could say which of them is meant."""
     Annex(tmp_path / "data").keep("erp", FEED, version="", now=1)

@@ -86,7 +86,12 @@ def test_what_is_wrong_is_not_kept(tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match="no connector"):
             keeper.keep("shop", "fed", FEED, version="")
         assert not (tmp_path / "data" / "accounts.d").exists()
-        keeper.keep("shop", "feed", {**FEED, "watch": str(tmp_path / "data" / "drop" / "shop")}, version="")
+        drop = tmp_path / "data" / "drop"
+        drop.mkdir()
+        (drop / "taken").touch()
+        with pytest.raises(ConfigError, match="cannot be made"):
+            keeper.keep("shop", "feed", {**FEED, "watch": str(drop / "taken")}, version="")
+        keeper.keep("shop", "feed", {**FEED, "watch": str(drop / "shop")}, version="")
 
     on(tmp_path, work)
 
