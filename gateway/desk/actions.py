@@ -208,7 +208,8 @@ async def _kept(
         expires=asked.expires or now + action.LIVES, created=now, updated=now, body=await _sealed(desk, asked, name, meant),
     )  # fmt: skip
     kept = await desk.records.commission(one)
-    if (kept.account, kept.action, kept.customer) != (one.account, one.action, one.customer):
+    # Not by the customer, who may have become known, or another's, since the first was asked for.
+    if (kept.account, kept.action, kept.subject) != (one.account, one.action, one.subject):
         return Refusal(
             code="request.idempotency_key", place="header.idempotency-key", detail="this key was used for another action",
             remedy="use a fresh key",

@@ -13,7 +13,7 @@ import structlog
 from gateway import access, shelf, store
 from gateway.action import State, Wanted
 from gateway.book import Book, Entry
-from gateway.clock import Clock, text
+from gateway.clock import SECOND, Clock, text
 from gateway.desk.clients import Clients
 from gateway.errors import GatewayError, Stale
 from gateway.pipeline import operators
@@ -27,6 +27,8 @@ OWNERS = "endpoint_owners"
 ENDINGS = "client_endings"
 EVERY = 30.0
 _STEP = 200
+# Doors know a client for two seconds after it ended, and may write something down for it yet: it is looked for in every round until then.
+_ECHO = 600 * SECOND
 _json = msgspec.json.Encoder()
 
 
@@ -75,11 +77,15 @@ class Belongings(msgspec.Struct, frozen=True, kw_only=True):
 
     async def round(self) -> None:
         """See to every client that ended since the last round."""
-        ended = [one for one, _ in await self.clients.all() if not access.in_force(one, self.clock.now())]
+        now = self.clock.now()
+        ended = [one for one, _ in await self.clients.all() if not access.in_force(one, now)]
         if not ended:
             return
         seen_to = {one.key: one for one in await self.documents.documents(ENDINGS)}
         fresh = [one for one in ended if one.id not in seen_to or _ending.decode(seen_to[one.id].body) != _ends(one)]
+        for client in ended:
+            if client not in fresh and now - seen_to[client.id].updated < _ECHO:
+                await self._recall(client)
         if not fresh:
             return
         theirs = await self.of_all()
@@ -97,15 +103,13 @@ class Belongings(msgspec.Struct, frozen=True, kw_only=True):
 
     async def _end(self, client: access.Client, names: list[str], before: shelf.Document | None) -> None:
         off = await self.records.disabled()
-        cause = f"its client {client.id} was revoked"
-        if not client.disabled:
-            cause = f"its client {client.id} ended at {text(client.until or 0)}"
+        cause = _cause(client)
         for name in names:
             if name not in off:
                 await self._tell(name, cause, once=f"{client.id}/{client.until}/{client.disabled}")
                 await self.records.disable(name, cause=cause, now=self.clock.now())
                 _log.warning("deliver.endpoint_disabled", endpoint=name, cause=cause)
-        await self._recall(client, cause)
+        await self._recall(client)
         version = before.version if before else 0
         document = _document(ENDINGS, client.id, version + 1, _json.encode(_ends(client)), self.clock.now())
         try:
@@ -114,8 +118,9 @@ class Belongings(msgspec.Struct, frozen=True, kw_only=True):
             # Another process saw to it at the same moment: what was done twice came to the same.
             return
 
-    async def _recall(self, client: access.Client, cause: str) -> None:
+    async def _recall(self, client: access.Client) -> None:
         """Whoever has its key must not go on acting through us. What is under way ends as it ends."""
+        cause = _cause(client)
         wanted = Wanted(client=client.id, state=State.WAITING)
         if not await self.records.actions(wanted, limit=1):
             return
@@ -140,6 +145,10 @@ class Belongings(msgspec.Struct, frozen=True, kw_only=True):
 
 def _owner_of(entry: Entry, made: dict[str, str]) -> str:
     return entry.settings.client or (made.get(entry.endpoint.name, "") if entry.made else "")
+
+
+def _cause(client: access.Client) -> str:
+    return f"its client {client.id} " + ("was revoked" if client.disabled else f"ended at {text(client.until or 0)}")
 
 
 def _ends(client: access.Client) -> Ending:

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 
 from connectors.wecom import simulate
 from connectors.wecom.fake import Api
 from gateway import access
 from gateway.action import State, Wanted
-from gateway.clock import SECOND, text
+from gateway.clock import SECOND, new_id, text
 from gateway.desk import actions as desks
 from gateway.model.customer import Customer
 from gateway.model.identity import Strength
@@ -244,6 +245,24 @@ def test_repeated_request_is_one_action_also_after_a_crash_before_the_answer(tmp
     story(tmp_path, work)
 
 
+def test_key_holds_when_the_customer_becomes_known_meanwhile(tmp_path: Path) -> None:
+    """It is the same request: refused, the caller would have it done twice."""
+
+    async def work(house: House, _api: Api, caller: httpx.AsyncClient) -> None:
+        named = {"userid": "zhangsan", "external_userid": "wm0001", "add_tag": ["etVIP"]}
+        first = (await ask(caller, tag(None, parameters=named), "k1")).json()
+        assert first["customer"] is None
+        await person(house, "wm0001")
+        await _forget_answers(house)
+        again = await ask(caller, tag(None, parameters=named), "k1")
+        assert (again.status_code, again.json()["id"]) == (202, first["id"])
+        await _forget_answers(house)
+        other = await ask(caller, tag(None, parameters={**named, "external_userid": "wm0002"}), "k1")
+        assert (other.status_code, other.json()["code"]) == (422, "request.idempotency_key")
+
+    story(tmp_path, work)
+
+
 async def _forget_answers(house: House) -> None:
     for one in await house.desk.shelf.documents("idempotency"):
         await house.desk.shelf.unfile("idempotency", one.key, before=one.version)
@@ -444,6 +463,27 @@ def test_what_a_revoked_client_asked_for_and_nobody_began_is_not_done(tmp_path: 
         assert api.deeds.messages == [("lisi", "x")]
         kept = (await house.ground.records.known_actions([name]))[name]
         assert (kept.state, kept.cause) == (State.CANCELLED, f"dropped: its client {made.client.id} was revoked")
+
+    story(tmp_path, work)
+
+
+def test_what_a_door_wrote_down_after_the_revocation_is_not_done_either(tmp_path: Path) -> None:
+    """A door knows a client for two seconds longer than whoever revokes it."""
+
+    async def work(house: House, api: Api, _caller: httpx.AsyncClient) -> None:
+        made = await house.make("leaked", **MINE)
+        async with house.anybody() as leaked:
+            leaked.headers["authorization"] = f"Bearer {made.key}"
+            name = (await ask(leaked, MESSAGE)).json()["id"]
+        (late,) = (await house.ground.records.known_actions([name])).values()
+        await house.desk.clients.revoke(made.client.id)
+        await house.desk.belongings.round()
+        late = msgspec.structs.replace(late, id=new_id("act", house.ground.clock.now()))
+        await house.ground.records.commission(late)
+        await house.desk.belongings.round()
+        await done(house)
+        assert api.deeds.messages == []
+        assert (await house.ground.records.known_actions([late.id]))[late.id].state is State.CANCELLED
 
     story(tmp_path, work)
 
