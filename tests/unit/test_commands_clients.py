@@ -10,14 +10,6 @@ from gateway.cli import main_app
 from gateway.errors import ConfigError
 
 
-@pytest.fixture
-def config(tmp_path: Path) -> Path:
-    """A gateway that nobody runs."""
-    file = tmp_path / "config.toml"
-    file.write_text(f'[gateway]\ndata_dir = "{tmp_path / "data"}"\n', encoding="utf-8")
-    return file
-
-
 def run(config: Path, *words: str) -> Any:
     """The exit code of one command."""
     return main_app(["clients", *words, "--config", str(config)], exit_on_error=False, result_action="return_value")

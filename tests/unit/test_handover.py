@@ -3,8 +3,6 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,8 +10,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.house import eventually, running
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.unit.supervised import Supervised
 
 # A door waits for its gate, steps aside on SIGUSR1 and drains on SIGTERM; `deeds` says what the next generation does.
 PROGRAM = """
@@ -78,16 +75,11 @@ sys.exit(Supervisor([living("door-0", 1), living("worker", 1, 0.3)], attend).run
 """
 
 
-class Running:
-    """A supervisor in a process of its own."""
+class Running(Supervised):
+    """A generation of one door and the worker, which write down what they do."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.log = (folder / "log").open("wb")
-        command = [sys.executable, "-c", PROGRAM, str(folder)]
-        self.process = subprocess.Popen(
-            command, cwd=ROOT, stderr=self.log, stdin=subprocess.DEVNULL, start_new_session=True
-        )
+        super().__init__(PROGRAM, folder)
         eventually(lambda: {"door-0-1-begins", "worker-1-begins"} <= set(self.said()))
 
     def lines(self) -> list[list[str]]:
@@ -112,15 +104,6 @@ class Running:
         file = self.folder / "run" / "reload" / "reports.json"
         found: list[dict[str, Any]] = json.loads(file.read_bytes()) if file.exists() else []
         return found
-
-    def close(self) -> None:
-        """End what is left of it."""
-        try:
-            os.killpg(self.process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-        self.process.wait()
-        self.log.close()
 
 
 @pytest.fixture
