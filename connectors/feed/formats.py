@@ -55,10 +55,11 @@ def split(body: bytes, form: str, naming: Naming, content_type: str = "") -> Row
     if form == "xlsx":
         return _from_table(sheets.cells(body, MAX_ROWS), naming)
     body = body.removeprefix(_BOM)
-    if not body.strip():
+    text = body.strip()
+    if not text:
         return Fault(Reason.MALFORMED, "the body is empty")
     if form == "json":
-        return _from_json(body)
+        return _from_json(text)
     if form == "ndjson":
         return _from_lines(body)
     if form == "xml":
@@ -88,8 +89,7 @@ def _format_by_content(body: bytes) -> str:
     return "" if b"\0" in body[:4096] else "csv"
 
 
-def _from_json(body: bytes) -> Rows | Fault:
-    text = body.strip()
+def _from_json(text: bytes) -> Rows | Fault:
     if text[:1] == b"[":
         return _from_array(text)
     try:

@@ -52,7 +52,7 @@ class Feed:
         found = self._whole(request) or self._split(request, self._format)
         if isinstance(found, Fault):
             return answers.refuse(found)
-        return self._outcome(found, key, lane)
+        return self._one(found[0], key, lane) if len(found) == 1 else self._outcome(found, key, lane)
 
     def bring(self, request: Request) -> Sequence[Line] | Refused:
         """As ``receive`` does, whatever format the account's own sender has to keep to."""
@@ -71,7 +71,8 @@ class Feed:
         """A signature fails on what was cut off, and a document has an end; a list of rows could go on or not."""
         if request.sized or self._signed:
             return None
-        form = self._format if self._format != "auto" else _form(request)
+        content_type = request.headers.get("content-type", "")
+        form = self._format if self._format != "auto" else formats.format_of(content_type, request.body)
         if form not in formats.ENDLESS:
             return None
         return Fault(
@@ -82,7 +83,7 @@ class Feed:
 
     def _split(self, request: Request, form: str) -> Rows | Fault:
         content_type = request.headers.get("content-type", "")
-        form = form if form != "auto" else _form(request)
+        form = form if form != "auto" else formats.format_of(content_type, request.body)
         return formats.split(request.body, form, self._naming, content_type)
 
     def decode(self, topic: str, payload: bytes) -> Decoded:
@@ -102,23 +103,24 @@ class Feed:
         fault = self._check(request)
         if fault is not None:
             return fault
-        if request.headers.get("content-encoding", "identity").lower() != "identity":
+        encoding = request.headers.get("content-encoding")
+        if encoding is not None and encoding.lower() != "identity":
             return Fault(Reason.UNSUPPORTED, "send the body without a content encoding", "content-encoding")
         return None
 
+    def _one(self, row: Row | Problem, key: str, lane: Lane | None) -> Outcome:
+        admitted = self._naming.admit(row, key, lane) if isinstance(row, Row) else row
+        if isinstance(admitted, Problem):
+            return answers.refuse_all([admitted])
+        return Accepted(events=(admitted,), reply=answers.NOTHING, settle=answers.settle_one)
+
     def _outcome(self, found: Rows, key: str, lane: Lane | None) -> Outcome:
         admitted = [self._naming.admit(row, key, lane) if isinstance(row, Row) else row for row in found]
-        if len(admitted) == 1 and isinstance(admitted[0], Inbound):
-            return Accepted(events=(admitted[0],), reply=answers.NOTHING, settle=answers.settle_one)
         events = tuple(one for one in admitted if isinstance(one, Inbound))
         problems = [one for one in admitted if isinstance(one, Problem)]
         if problems and not events:
             return answers.refuse_all(problems)
         return Accepted(events=events, reply=answers.NOTHING, settle=answers.settle(problems), problems=len(problems))
-
-
-def _form(request: Request) -> str:
-    return formats.format_of(request.headers.get("content-type", ""), request.body)
 
 
 def _idempotency_key(request: Request) -> str | Fault:

@@ -105,24 +105,19 @@ class Path:
     def __init__(self, text: str, place: str) -> None:
         self.text = text
         self.plain = text.isidentifier()
-        self._search: Callable[[dict[str, Any]], Any] = _by_name(text) if self.plain else _by_path(text, place)
+        self._search = None if self.plain else _by_path(text, place)
 
     def name_in(self, data: dict[str, Any]) -> str | None:
         """The value as text: a printable text or a number of at most 256 characters; None for anything else."""
         try:
-            value = self._search(data)
+            value: Any = data.get(self.text) if self._search is None else self._search(data)
         except JMESPathError:
             return None
-        if isinstance(value, int) and not isinstance(value, bool):
-            value = str(value)
-        if not isinstance(value, str):
+        kind = type(value)
+        if kind is not str and kind is not int:
             return None
-        name = value.strip()
+        name = value.strip() if kind is str else str(value)
         return name if name and len(name) <= _MAX_NAME and name.isprintable() else None
-
-
-def _by_name(name: str) -> Callable[[dict[str, Any]], Any]:
-    return lambda data: data.get(name)
 
 
 def _by_path(text: str, place: str) -> Callable[[dict[str, Any]], Any]:

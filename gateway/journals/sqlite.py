@@ -10,8 +10,8 @@ import asyncio
 import functools
 import itertools
 import sqlite3
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,7 +28,8 @@ REMEMBERED = 16_384
 
 _SHARD = 0
 _PURGE = 512
-_LARGEST = 128
+_USUAL = 32
+_LARGE = (64, 128)
 _Key = tuple[str, bytes]
 
 
@@ -37,19 +38,20 @@ def _insert(lane: Lane, rows: int) -> str:
     return f"INSERT INTO {lane.value} ({NAMES}) VALUES {', '.join([places] * rows)}"  # noqa: S608 - names of ours only
 
 
-# Sizes are powers of two, so that a handful of prepared statements serves every group.
-_INSERTS = {lane.value: {1 << bit: _insert(lane, 1 << bit) for bit in range(_LARGEST.bit_length())} for lane in Lane}
+# One for every size that a group usually has: each statement lets go of the interpreter, and has to win it back from the loop. Larger groups
+# are put together, so that what stays prepared is bounded.
+_INSERTS = {lane.value: {rows: _insert(lane, rows) for rows in (*range(1, _USUAL + 1), *_LARGE)} for lane in Lane}
 
 
 class _Group:
     """What one commit writes, and who waits for it."""
 
-    __slots__ = ("fresh", "values", "waiters")
+    __slots__ = ("keys", "values", "waiters")
 
     def __init__(self) -> None:
         # By lane, all columns of all rows one behind the other, as the statements take them.
         self.values: dict[str, list[Any]] = {}
-        self.fresh: dict[_Key, str] = {}
+        self.keys: set[_Key] = set()
         self.waiters: list[asyncio.Future[None]] = []
 
     def add(self, draft: Draft) -> None:
@@ -91,22 +93,16 @@ class SqliteJournal:
         """See ``Journal.append``."""
         if self._closed:
             raise JournalError("the journal is closed", place=str(self._path))
-        loop = self._loop = asyncio.get_running_loop()
-        groups: set[_Group] = set()
-        receipts = [self._accept(draft, groups) for draft in drafts]
-        if not self._busy and self._open.values:
-            self._busy = True
-            # One turn of the loop later, so that everything that became ready with this caller shares the commit.
-            loop.call_soon(self._hand_over)
-        # A future of its own per caller: a caller that is cancelled must not take the others' commit with it.
-        waits = [loop.create_future() for _ in groups]
-        for group, wait in zip(groups, waits, strict=True):
-            group.waiters.append(wait)
-        if len(waits) == 1:
-            await waits[0]
-        elif waits:
-            await asyncio.gather(*waits)
-        return receipts
+        self._loop = asyncio.get_running_loop()
+        if len(drafts) == 1:
+            receipt, group = self._accept(drafts[0])
+            if group is not None:
+                await self._joined(group)
+            return [receipt]
+        accepted = [self._accept(draft) for draft in drafts]
+        groups = {group for _, group in accepted if group is not None}
+        await asyncio.gather(*[self._joined(group) for group in groups])
+        return [receipt for receipt, _ in accepted]
 
     async def repeat(self, copies: Sequence[Copy]) -> set[str]:
         """See ``Journal.repeat``."""
@@ -162,39 +158,40 @@ class SqliteJournal:
         self._writer.shutdown()
 
     # ------------------------------------------------------------------ in the loop
-    def _accept(self, draft: Draft, groups: set[_Group]) -> Receipt:
+    def _accept(self, draft: Draft) -> tuple[Receipt, _Group | None]:
+        """With the group whose commit makes it durable; None when it is."""
         key = (draft.account, draft.dedupe)
-        if earlier := self._known.get(key):
-            # Now the one that was met last, and so the last one to be forgotten.
-            self._known[key] = self._known.pop(key)
-            return Receipt(id=earlier, known=True)
-        for group in (self._flying, self._open):
-            if first := group.fresh.get(key):
-                groups.add(group)
-                return Receipt(id=first, known=True)
-        self._open.fresh[key] = draft.id
-        self._open.add(draft)
-        groups.add(self._open)
-        return Receipt(id=draft.id, known=False)
+        earlier = self._known.get(key)
+        if earlier is None:
+            self._known[key] = draft.id
+            group = self._open
+            group.keys.add(key)
+            group.add(draft)
+            return Receipt(id=draft.id, known=False), group
+        # Now the one that was met last, and so the last one to be forgotten.
+        self._known[key] = self._known.pop(key)
+        under_way = [group for group in (self._flying, self._open) if key in group.keys]
+        return Receipt(id=earlier, known=True), under_way[0] if under_way else None
+
+    def _joined(self, group: _Group) -> "asyncio.Future[None]":
+        """Done with the group's commit."""
+        assert self._loop is not None
+        if not self._busy:
+            self._busy = True
+            # One turn of the loop later, so that everything that became ready with this caller shares the commit.
+            self._loop.call_soon(self._hand_over)
+        # One of its own per caller: a caller that is cancelled must not take the others' commit with it.
+        wait = self._loop.create_future()
+        group.waiters.append(wait)
+        return wait
 
     def _hand_over(self) -> None:
         group = self._flying = self._open
         self._open = _Group()
-        written = self._writer.submit(self._commit, group.values)
-        written.add_done_callback(lambda done: self._report(group, done))
+        self._writer.submit(self._write_down, group)
 
-    def _report(self, group: _Group, done: Future[None]) -> None:
-        """Runs in the writer's thread."""
-        assert self._loop is not None
-        try:
-            self._loop.call_soon_threadsafe(self._committed, group, done)
-        except RuntimeError:
-            # The loop was closed over the commit, and all who waited in it are gone.
-            self._busy = False
-            self._settle(group, done)
-
-    def _committed(self, group: _Group, done: Future[None]) -> None:
-        self._settle(group, done)
+    def _committed(self, group: _Group, fault: BaseException | None) -> None:
+        self._settle(group, fault)
         if self._open.values:
             assert self._loop is not None
             # Those who were just told are about to append again; they come along.
@@ -204,13 +201,14 @@ class SqliteJournal:
         if self._idle is not None and not self._idle.done():
             self._idle.set_result(None)
 
-    def _settle(self, group: _Group, done: Future[None]) -> None:
-        fault = done.exception()
+    def _settle(self, group: _Group, fault: BaseException | None) -> None:
         if self._flying is group:
             self._flying = _Group()
-        if fault is None:
-            self._known.update(group.fresh)
-            for key in list(itertools.islice(self._known, max(0, len(self._known) - self._remember))):
+        if fault is not None:
+            for key in group.keys:
+                self._known.pop(key, None)
+        elif (extra := len(self._known) - len(self._open.keys) - self._remember) > 0:
+            for key in list(itertools.islice(self._known, extra)):
                 del self._known[key]
         for waiter in group.waiters:
             if waiter.done():
@@ -221,12 +219,32 @@ class SqliteJournal:
                 waiter.set_exception(self._fault(fault))
 
     # ------------------------------------------------------------------ in the threads
+    def _write_down(self, group: _Group) -> None:
+        fault: BaseException | None = None
+        try:
+            self._commit(group.values)
+        except BaseException as error:
+            # Whatever it is, those who wait must hear of it.
+            fault = error
+        assert self._loop is not None
+        try:
+            self._loop.call_soon_threadsafe(self._committed, group, fault)
+        except RuntimeError:
+            # The loop was closed over the commit, and all who waited in it are gone.
+            self._busy = False
+            self._settle(group, fault)
+
     def _commit(self, lanes: dict[str, list[Any]]) -> None:
         db = self._write_db
+        inserts = [insert for lane, values in lanes.items() for insert in _inserts(lane, values)]
+        if len(inserts) == 1:
+            # Commits by itself, which spares two more statements.
+            patiently(lambda: db.execute(*inserts[0]), self._clock)
+            return
         try:
             begin(db, self._clock)
-            for lane, values in lanes.items():
-                _write(db, _INSERTS[lane], values)
+            for insert in inserts:
+                db.execute(*insert)
             db.execute("COMMIT")
         finally:
             if db.in_transaction:
@@ -266,11 +284,12 @@ def open_journal(path: Path, *, clock: Clock) -> SqliteJournal:
 
 
 # ---------------------------------------------------------------------- SQL
-def _write(db: sqlite3.Connection, inserts: dict[int, str], values: list[Any]) -> None:
+def _inserts(lane: str, values: list[Any]) -> Iterator[tuple[str, list[Any]]]:
+    """Statements that write the rows in their order, each with what it takes."""
     width, done = len(COLUMNS), 0
     while left := len(values) // width - done:
-        size = min(_LARGEST, 1 << left.bit_length() - 1)
-        db.execute(inserts[size], values[done * width : (done + size) * width])
+        size = left if left <= _USUAL else min(_LARGE[-1], 1 << left.bit_length() - 1)
+        yield _INSERTS[lane][size], values[done * width : (done + size) * width]
         done += size
 
 
@@ -332,7 +351,8 @@ def _repeat(db: sqlite3.Connection, clock: Clock, copies: Sequence[Copy]) -> set
                 group = _Group()
                 group.add(one.draft)
                 for lane_name, values in group.values.items():
-                    _write(db, _INSERTS[lane_name], values)
+                    for insert in _inserts(lane_name, values):
+                        db.execute(*insert)
                 written.add(one.draft.id)
         db.execute("COMMIT")
     finally:

@@ -30,7 +30,7 @@ _SCHEMA = tuple(
 
 def connect(path: Path, clock: Clock) -> sqlite3.Connection:
     """Open it to write, making its tables where there are none. ConfigError for a file that cannot be a journal."""
-    db = sqlite3.connect(path, timeout=0.25, isolation_level=None, check_same_thread=False, cached_statements=64)
+    db = sqlite3.connect(path, timeout=0.25, isolation_level=None, check_same_thread=False, cached_statements=96)
     try:
         _prepare(db, path, clock)
     except BaseException:

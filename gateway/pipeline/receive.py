@@ -101,13 +101,15 @@ class Receiver:
     async def append(self, opened: Opened, drafts: Sequence[journal.Draft]) -> Sequence[journal.Receipt]:
         """Write drafts down. Durable when it returns; JournalError otherwise."""
         receipts = await self._journal.append(drafts)
-        name = opened.account.name
-        known = [receipt.known for receipt in receipts].count(True)
-        if known:
-            self._meters.known.labels(name, "door").inc(known)
-        self._accepted(name).inc(len(receipts) - known)
-        self._wake()
+        self._count(opened.account.name, [receipt.known for receipt in receipts])
         return receipts
+
+    def _count(self, name: str, known: list[bool]) -> None:
+        again = known.count(True)
+        if again:
+            self._meters.known.labels(name, "door").inc(again)
+        self._accepted(name).inc(len(known) - again)
+        self._wake()
 
     async def _keep(self, opened: Opened, outcome: Accepted) -> Reply:
         if not outcome.events:
@@ -116,13 +118,13 @@ class Receiver:
         if wait:
             return self._push_back(opened, "backlog", wait)
         try:
-            receipts = await self.append(opened, [self.draft(opened, event) for event in outcome.events])
+            receipts = await self._journal.append([self.draft(opened, event) for event in outcome.events])
         except JournalError as error:
             _log.error("journal.append_failed", account=opened.account.name, detail=error.detail)
             return UNAVAILABLE
-        if outcome.settle is None:
-            return outcome.reply
-        return outcome.settle([receipt.known for receipt in receipts])
+        known = [receipt.known for receipt in receipts]
+        self._count(opened.account.name, known)
+        return outcome.reply if outcome.settle is None else outcome.settle(known)
 
     def crowded(self, lane: Lane) -> float:
         """Seconds for which nothing more of this lane should come in; 0.0 when there is room."""

@@ -121,22 +121,23 @@ class Index:
         # All hashes of an account and topic begin alike: that much of them is made once.
         before = parts[:-1]
         state = (self._ready.get(before) or self._begin(before)).copy()
-        _add(state, parts[-1:])
+        for last in parts[-1:]:
+            state.update(_measured(last))
         return state.digest()
 
     def _begin(self, before: tuple[str, ...]) -> "hashlib.blake2b":
         if len(self._ready) >= _BEGINNINGS:
             self._ready.clear()
         state = self._keyed.copy()
-        _add(state, before)
+        for part in before:
+            state.update(_measured(part))
         self._ready[before] = state
         return state
 
 
-def _add(state: "hashlib.blake2b", parts: tuple[str, ...]) -> None:
-    for part in parts:
-        raw = part.encode()
-        state.update(len(raw).to_bytes(4, "big") + raw)
+def _measured(part: str) -> bytes:
+    raw = part.encode()
+    return len(raw).to_bytes(4, "big") + raw
 
 
 AES = Suite(

@@ -110,6 +110,41 @@ def test_callers_at_once_share_a_commit(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
+@pytest.mark.parametrize(("group", "statements"), [(1, 1), (31, 1), (45, 4), (300, 6)])
+def test_group_of_usual_size_is_one_statement(tmp_path: Path, group: int, statements: int) -> None:
+    """A larger one is put together within one transaction; all of it is there, in its order."""
+    path = tmp_path / "journal.db"
+    asked: list[str] = []
+
+    async def main() -> None:
+        log = open_journal(path, clock=TurnedClock())
+        log._write_db.set_trace_callback(asked.append)
+        await asyncio.gather(*(log.append([draft(n)]) for n in range(group)))
+        assert len(asked) == statements
+        assert ids(await everything(log)) == [draft(n).id for n in range(group)]
+        await log.close()
+
+    asyncio.run(main())
+
+
+def test_call_into_both_lanes_that_fails_leaves_neither(tmp_path: Path) -> None:
+    """Two statements are one transaction: a disk that is full in the second of them undoes the first."""
+    path = tmp_path / "journal.db"
+
+    async def main() -> None:
+        log = open_journal(path, clock=TurnedClock())
+        await log.append([draft(1)])
+        big = msgspec.structs.replace(draft(3, lane=Lane.BULK), payload=b"x" * (8 << 20))
+        with files_at_most(Path(f"{path}-wal").stat().st_size + (1 << 20)), pytest.raises(JournalError):
+            await log.append([draft(2), big])
+        assert ids(await everything(log)) == [draft(1).id]
+        assert ids(await everything(log, Lane.BULK)) == []
+        assert [r.known for r in await log.append([draft(2), big])] == [False, False]
+        await log.close()
+
+    asyncio.run(main())
+
+
 @pytest.mark.parametrize("size", [40, 3000, 40_000], ids=["short", "a page", "overflowing"])
 def test_replaced_payload_is_in_no_file_after_scrubbing(tmp_path: Path, size: int) -> None:
     """Neither in the database, nor in what its pages freed, nor in the log."""
