@@ -4,7 +4,7 @@ A mapping is YAML, strict, one file per connector and topic (``mappings/<connect
 (``<stem>.cases.yaml``). The language and its converters are described in ``mappings/README.md``.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Mapping as MappingOf
 from datetime import datetime
 from pathlib import Path, PurePath
@@ -161,105 +161,113 @@ def compile_text(
 
     def run(data: Any, context: Context) -> tuple[Mapped, ...]:
         state = steps.Run(data, context)
-        return tuple(mapped for emit in emits for mapped in emit(data, state))
+        found: list[Mapped] = []
+        for emit in emits:
+            found += emit(data, state)
+        return tuple(found)
 
     return Program(name=name, run=run)
 
 
 # ------------------------------------------------------------------ one record
 class _Emit(msgspec.Struct, frozen=True, kw_only=True):
-    """What an item of ``emit`` was compiled to."""
+    """What an item of ``emit`` was compiled to. ``owned`` records carry their account; ``given`` are the fields that the file itself names."""
 
     kind: str
     struct: type[Record]
-    parts: tuple[fields.Part, ...]
-    when: Read | None
-    each: Read | None
+    gather: Callable[[Any, steps.Run], tuple[dict[str, Any], bool]]
     time: Read | None
     version: Read | None
     identities: tuple[Read, ...]
     customer: Read | None
+    owned: bool
     given: frozenset[str]
 
 
-def _compile_emit(piece: mapfile.Piece, names: steps.Names) -> Callable[[Any, steps.Run], list[Mapped]]:
+def _compile_emit(piece: mapfile.Piece, names: steps.Names) -> Callable[[Any, steps.Run], Sequence[Mapped]]:
     keys = piece.keys(_EMIT_KEYS, required=("record", "fields"))
     kind = keys["record"].choice(RECORDS)
     struct = RECORDS[kind]
     plan = steps.Plan(names=names, name="")
     known = targets.of_struct(struct)
     parts = fields.compile_parts(keys["fields"], struct, plan, filled=_FILLED, key="external_id")
+    given = frozenset(part.name for part in parts)
     if kind == "customer" and "customer" in keys:
         raise keys["customer"].fault("the record is the customer")
+    noted = msgspec.structs.replace(plan, noted="source_time_raw" not in given)
     emit = _Emit(
         kind=kind,
         struct=struct,
-        parts=parts,
-        when=source(keys["when"]).read if "when" in keys else None,
-        each=source(keys["each"]).read if "each" in keys else None,
-        time=_side(keys.get("time"), known["updated_at"], msgspec.structs.replace(plan, noted=True)),
+        gather=fields.gatherer(parts),
+        time=_side(keys.get("time"), known["updated_at"], noted),
         version=_side(keys.get("version"), known["source_version"], plan),
         identities=_compile_identities(keys["identities"], names) if "identities" in keys else (),
         customer=_compile_customer(keys["customer"], names) if "customer" in keys else None,
-        given=frozenset(part.name for part in parts),
+        owned=kind != "customer",
+        given=given,
     )
-    return lambda data, run: _emit(emit, data, run)
+    return _emitting(emit, keys)
 
 
 def _side(piece: mapfile.Piece | None, target: targets.Target, plan: steps.Plan) -> Read | None:
     return fields.compile_field(piece, target, plan).read if piece else None
 
 
-def _emit(emit: _Emit, data: Any, run: steps.Run) -> list[Mapped]:
-    if emit.each is None:
-        items = [data]
-    else:
-        found = fields.members(emit.each(data, run))
-        items = found if type(found) is list else []
-    return [_map(emit, item, run) for item in items if emit.when is None or paths.holds(emit.when(item, run))]
+def _emitting(emit: _Emit, keys: MappingOf[str, mapfile.Piece]) -> Callable[[Any, steps.Run], Sequence[Mapped]]:
+    """One record of each item there is, or of the whole."""
+    when = source(keys["when"]).read if "when" in keys else None
+    if "each" not in keys:
+        return lambda data, run: (_map(emit, data, run),) if when is None or paths.holds(when(data, run)) else ()
+    each = source(keys["each"]).read
+    return lambda data, run: [
+        _map(emit, item, run) for item in _listed(each(data, run)) if when is None or paths.holds(when(item, run))
+    ]
 
 
 def _map(emit: _Emit, data: Any, run: steps.Run) -> Mapped:
     run.unknowns = []
-    kwargs: dict[str, Any] = {}
-    for name, read, _constant in emit.parts:
-        value = read(data, run)
-        if value is not UNSET:
-            kwargs[name] = value
+    kwargs, _there = emit.gather(data, run)
     time, version = _fill(emit, kwargs, data, run)
     customer = emit.customer(data, run) if emit.customer else None
+    claims: list[Assertion] = []
+    for read in emit.identities:
+        claims += read(data, run)
     return Mapped(
         kind=emit.kind,
         record=emit.struct(**kwargs),
-        identities=tuple([claim for read in emit.identities for claim in read(data, run)]) if emit.identities else (),
+        identities=tuple(claims),
         customer=customer,
         source_time=time,
         source_version=version,
-        unknowns=tuple(Unknown(field, raw) for field, raw in run.unknowns) if run.unknowns else (),
+        unknowns=tuple([Unknown(field, raw) for field, raw in run.unknowns]) if run.unknowns else (),
     )
 
 
 def _fill(emit: _Emit, kwargs: dict[str, Any], data: Any, run: steps.Run) -> tuple[int | None, int | None]:
     """Add what the file need not say: account, unit, source time and version, and the raw text of an unknown status."""
-    given = emit.given
-    if emit.kind != "customer":
-        kwargs["account"] = run.context.account
-    if run.context.unit is not None and "unit" not in given:
-        kwargs["unit"] = run.context.unit
+    given, context = emit.given, run.context
+    if emit.owned:
+        kwargs["account"] = context.account
+    if context.unit is not None and "unit" not in given:
+        kwargs["unit"] = context.unit
     for field, raw in run.unknowns:
         twin = _TWINS.get((emit.kind, field))
         if twin and twin not in given:
             kwargs.setdefault(twin, raw)
     when = emit.time(data, run) if emit.time else None
     version = emit.version(data, run) if emit.version else None
+    time = None
     if isinstance(when, datetime):
+        time = instant(when)
         if "updated_at" not in given:
             kwargs["updated_at"] = when
         if "source_time_raw" not in given:
             kwargs["source_time_raw"] = str(run.raw)
-    if isinstance(version, int) and "source_version" not in given:
+    if not isinstance(version, int):
+        return time, None
+    if "source_version" not in given:
         kwargs["source_version"] = version
-    return (instant(when) if isinstance(when, datetime) else None, version if isinstance(version, int) else None)
+    return time, version
 
 
 # Where a record keeps the source's own word beside an enum.
@@ -296,31 +304,42 @@ def _compile_identity(piece: mapfile.Piece, names: steps.Names) -> Read:
     namespace = keys["namespace"].text()
     plan = steps.Plan(names=names, name=f"identities.{namespace}", own=True)
     _check_converter(namespace, keys["value"])
-    value = fields.compile_field(keys["value"], _TEXT, plan).read
-    scope = _side(keys.get("scope"), _TEXT, plan)
-    verified = _side(keys.get("verified"), _FLAG, plan)
-    retired = _side(keys.get("retired"), _FLAG, plan)
+    value = fields.compile_field(keys["value"], _TEXT, plan)
+    scope = fields.compile_field(keys["scope"], _TEXT, plan) if "scope" in keys else fields.written("")
+    gather = fields.gatherer([fields.Part("value", value), fields.Part("scope", scope)])
+    verified = _flag(keys.get("verified"), plan)
+    retired = _flag(keys.get("retired"), plan)
     when = source(keys["when"]).read if "when" in keys else None
 
-    def claim(data: Any, run: steps.Run) -> Assertion | None:
+    def claim(data: Any, run: steps.Run) -> Sequence[Assertion]:
         if when is not None and not paths.holds(when(data, run)):
-            return None
-        found = value(data, run)
-        within = scope(data, run) if scope else ""
-        if not found or found is UNSET or within is UNSET or within is None or is_masked(found):
-            return None
-        return Assertion(
-            namespace=namespace,
-            scope=within,
-            value=found,
-            verified=verified is not None and verified(data, run) is True,
-            retired=retired is not None and retired(data, run) is True,
+            return ()
+        said, _there = gather(data, run)
+        found, within = said.get("value"), said.get("scope")
+        if not found or within is None or is_masked(found):
+            return ()
+        return (
+            Assertion(
+                namespace=namespace,
+                scope=within,
+                value=found,
+                verified=verified is True or (verified is not False and verified(data, run) is True),
+                retired=retired is True or (retired is not False and retired(data, run) is True),
+            ),
         )
 
     if "each" not in keys:
-        return lambda data, run: [made] if (made := claim(data, run)) is not None else []
+        return claim
     each = source(keys["each"]).read
-    return lambda data, run: [made for item in _listed(each(data, run)) if (made := claim(item, run)) is not None]
+    return lambda data, run: [made for item in _listed(each(data, run)) for made in claim(item, run)]
+
+
+def _flag(piece: mapfile.Piece | None, plan: steps.Plan) -> Read | bool:
+    """What reads a yes or no; one that the file itself says, or does not, is that."""
+    if piece is None:
+        return False
+    field = fields.compile_field(piece, _FLAG, plan)
+    return field.read if field.written is UNSET else field.written is True
 
 
 def _listed(found: Any) -> list[Any]:

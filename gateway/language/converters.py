@@ -5,7 +5,7 @@ Each takes a raw value (any JSON value but null and "") and returns a canonical 
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -232,6 +232,8 @@ def privacy(raw: Any) -> Any:
     return UNSET if numbers.e164(value) is None else numbers.is_privacy(value)
 
 
+_DIVISIONS = ("province", "city", "district")
+_PARTS = ("code", *_DIVISIONS)
 _SPLIT = re.compile(r"[\s,，/|>·-]+")
 _CODE = re.compile(r"[1-9][0-9]{5}")
 _MUNICIPAL = ("北京", "天津", "上海", "重庆")
@@ -249,19 +251,23 @@ def region(raw: Any) -> Any:
     no province is ``UNSET``.
     """
     if isinstance(raw, dict):
-        return _region({name: raw.get(name) for name in ("code", "province", "city", "district")})
+        return _region([(name, raw.get(name)) for name in _PARTS])
     if isinstance(raw, list):
-        return _region(dict(zip(("province", "city", "district"), raw, strict=False)))
+        return _region(zip(_DIVISIONS, raw, strict=False))
     value = text(raw).strip()
     if _CODE.fullmatch(value):
         return Region(code=value)
     names = [name for name in _SPLIT.split(value) if name] if _SPLIT.search(value) else _names(value)
-    return _region(dict(zip(("province", "city", "district"), names, strict=False)))
+    return _region(zip(_DIVISIONS, names, strict=False))
 
 
-def _region(parts: Mapping[str, Any]) -> Any:
-    kept = {name: text(part).strip() for name, part in parts.items() if part is not None and part != ""}
-    kept = {name: part for name, part in kept.items() if part and not is_masked(part)}
+def _region(parts: Iterable[tuple[str, Any]]) -> Any:
+    kept = {}
+    for name, part in parts:
+        if part is not None and part != "":
+            said = text(part).strip()
+            if said and not is_masked(said):
+                kept[name] = said
     return Region(**kept) if kept else UNSET
 
 

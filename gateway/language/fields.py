@@ -18,14 +18,36 @@ from gateway.language.sources import SOURCES, Read, Source, of_keys, source
 from gateway.language.steps import Plan, Run, Step
 from gateway.language.targets import Kind, Target
 
-Tail = Callable[[Any], Any]
+
+class Tail(NamedTuple):
+    """What becomes of null, "" and nothing; ``quiet`` when nothing says nothing."""
+
+    settle: Callable[[Any], Any]
+    quiet: bool
 
 
 class Field(NamedTuple):
-    """A compiled field. A ``constant`` one says nothing about the data."""
+    """A compiled field. A ``constant`` one says nothing about the data; a ``written`` one is that value whatever the data.
 
-    read: Read
+    What ``take`` gets lies under the one ``key`` of the data, else where ``walk`` leads, else is the data itself. A ``quiet`` field has nothing to
+    say where that is ``UNSET``, and a ``plain`` one says a text just as it stands: then ``take`` need not be asked.
+    """
+
+    take: Read
     constant: bool = False
+    written: Any = UNSET
+    key: str | None = None
+    walk: paths.Walk | None = None
+    quiet: bool = False
+    plain: bool = False
+
+    @property
+    def read(self) -> Read:
+        """The field by itself, from the data at hand."""
+        take, key, walk = self.take, self.key, self.walk
+        if key is not None:
+            return lambda data, run: take(data.get(key, UNSET) if type(data) is dict else UNSET, run)
+        return (lambda data, run: take(walk(data), run)) if walk else take
 
 
 _KEYS = (*SOURCES, "call", "as", "then", "table", "currency", "unit", "default", "required", "empty")
@@ -41,25 +63,31 @@ def compile_field(piece: Piece, target: Target, plan: Plan) -> Field:
     ):
         return _compile_list(piece, target, plan)
     if not piece.is_map:
-        step = steps.natural(piece, target)
-        return Field(_reader([source(piece)], step, _tail(piece, {}, target), piece.place, plan))
+        return _field([source(piece)], steps.natural(piece, target), _tail(piece, {}, target), piece.place, plan)
     keys = piece.keys(_KEYS)
     given = [name for name in SOURCES if name in keys]
     if len(given) > 1 or not (given or "call" in keys):
         raise piece.fault(f"one source is needed ({', '.join(SOURCES)} or call), not {len(given)}")
     if given == ["const"] and not {"as", "table", "call"} & keys.keys():
-        return _constant(keys, target)
+        return written(_constant(keys, target))
     step = steps.between(piece, keys, target, plan)
-    read = _reader(of_keys(keys), step, _tail(piece, keys, target), piece.place, plan)
+    field = _field(of_keys(keys), step, _tail(piece, keys, target), piece.place, plan)
     beside = keys.get("currency") or keys.get("unit")
-    return Field(_beside(read, source(beside)) if beside else read, constant=given == ["const"])
+    if beside:
+        return Field(_beside(field.read, source(beside)), constant=given == ["const"])
+    return field._replace(constant=given == ["const"])
 
 
-def _constant(keys: Mapping[str, Piece], target: Target) -> Field:
+def written(value: Any) -> Field:
+    """A field that is the same whatever the data."""
+    return Field(lambda _data, _run: value, constant=True, written=value)
+
+
+def _constant(keys: Mapping[str, Piece], target: Target) -> Any:
     value = steps.constant(keys["const"], target)
     for name in keys.keys() - {"const"}:
         raise keys[name].fault("a constant needs nothing else")
-    return Field(lambda _data, _run: value, constant=True)
+    return value
 
 
 def _beside(read: Read, other: Source) -> Read:
@@ -72,35 +100,21 @@ def _beside(read: Read, other: Source) -> Read:
 
 
 # ------------------------------------------------------------------ reading
-def _reader(sources: Sequence[Source], step: Step, tail: Tail, place: str, plan: Plan) -> Read:
+def _field(sources: Sequence[Source], step: Step, tail: Tail, place: str, plan: Plan) -> Field:
     """Of the sources the first that says something; ``tail`` decides when none does."""
     one = sources[0]
     if len(sources) > 1 or plan.noted or one.walk is None:
-        return _reader_of_many(sources, step, tail, place, noted=plan.noted)
-    if step.needs_run:
-        return _reader_with_run(one.walk, one.key, step, tail=tail, place=place)
-    general = _reader_of_one(one.walk, one.key, step, tail=tail, place=place)
-    return _reader_of_text(one.key, tail, general) if one.key and step.apply is converters.text else general
+        return Field(_reader_of_many(sources, step, tail, place, noted=plan.noted))
+    take = _taker_with_run(step, tail, place) if step.needs_run else _taker(step, tail, place)
+    plain = step.apply is converters.text
+    return Field(take, key=one.key, walk=one.walk, quiet=tail.quiet, plain=plain)
 
 
-def _reader_of_text(key: str, tail: Tail, general: Read) -> Read:
-    """Half of all fields are a text under one key: nothing is to be done for those."""
+# These two differ by the run alone: a call more is a third of what a field costs.
+def _taker(step: Step, tail: Tail, place: str) -> Read:
+    apply, settle = step.apply, tail.settle
 
-    def read(data: Any, run: Run) -> Any:
-        value = data.get(key, UNSET) if type(data) is dict else UNSET
-        if type(value) is str and value:
-            return value
-        return tail(value) if value is UNSET else general(data, run)
-
-    return read
-
-
-# These two differ by the run alone, and take a path of one key in their own hands: a call more is a third of what a field costs.
-def _reader_of_one(walk: paths.Walk, key: str | None, step: Step, *, tail: Tail, place: str) -> Read:
-    apply = step.apply
-
-    def read(data: Any, _run: Run) -> Any:
-        value = data.get(key, UNSET) if key is not None and type(data) is dict else walk(data)
+    def take(value: Any, _run: Run) -> Any:
         if value is not UNSET and value is not None and (type(value) is not str or value):
             try:
                 value = apply(value)
@@ -108,16 +122,15 @@ def _reader_of_one(walk: paths.Walk, key: str | None, step: Step, *, tail: Tail,
                 raise ValueRefused(str(refusal), place=place) from None
             if value is not UNSET and value is not None and (type(value) is not str or value):
                 return value
-        return tail(value)
+        return settle(value)
 
-    return read
+    return take
 
 
-def _reader_with_run(walk: paths.Walk, key: str | None, step: Step, *, tail: Tail, place: str) -> Read:
-    apply = step.apply
+def _taker_with_run(step: Step, tail: Tail, place: str) -> Read:
+    apply, settle = step.apply, tail.settle
 
-    def read(data: Any, run: Run) -> Any:
-        value = data.get(key, UNSET) if key is not None and type(data) is dict else walk(data)
+    def take(value: Any, run: Run) -> Any:
         if value is not UNSET and value is not None and (type(value) is not str or value):
             try:
                 value = apply(value, run)
@@ -125,13 +138,14 @@ def _reader_with_run(walk: paths.Walk, key: str | None, step: Step, *, tail: Tai
                 raise ValueRefused(str(refusal), place=place) from None
             if value is not UNSET and value is not None and (type(value) is not str or value):
                 return value
-        return tail(value)
+        return settle(value)
 
-    return read
+    return take
 
 
 def _reader_of_many(sources: Sequence[Source], step: Step, tail: Tail, place: str, *, noted: bool) -> Read:
     apply, needs_run = step
+    settle = tail.settle
     looks = tuple(sources)
 
     def read(data: Any, run: Run) -> Any:
@@ -150,7 +164,7 @@ def _reader_of_many(sources: Sequence[Source], step: Step, tail: Tail, place: st
                     run.raw = raw if noted else run.raw
                     return value
             best = value if best is UNSET else best
-        return tail(best)
+        return settle(best)
 
     return read
 
@@ -165,7 +179,7 @@ def _tail(piece: Piece, keys: Mapping[str, Piece], target: Target) -> Tail:
     required = required or (target.required and missing is UNSET)
     place = piece.place
 
-    def tail(value: Any) -> Any:
+    def settle(value: Any) -> Any:
         erased = value is None or (empty and value is not UNSET)
         if erased and target.nullable and not required:
             return None
@@ -173,7 +187,7 @@ def _tail(piece: Piece, keys: Mapping[str, Piece], target: Target) -> Tail:
             raise ValueRefused("a value is required and not there", place=place)
         return missing
 
-    return tail
+    return Tail(settle, quiet=missing is UNSET and not required)
 
 
 def _empty_erases(keys: Mapping[str, Piece], target: Target) -> bool:
@@ -190,8 +204,7 @@ class Part(NamedTuple):
     """A field of an object, under its canonical name."""
 
     name: str
-    read: Read
-    constant: bool
+    field: Field
 
 
 def compile_parts(
@@ -234,8 +247,7 @@ def _part(target: Target, group: Sequence[tuple[str, Piece]], plan: Plan) -> Par
     if whole and len(group) > 1:
         raise whole[0].fault(f"{target.name} is given whole and in parts")
     if whole:
-        field = compile_field(whole[0], target, below)
-        return Part(target.name, field.read, field.constant)
+        return Part(target.name, compile_field(whole[0], target, below))
     if target.kind is Kind.PAIRS:
         return _pairs(target, group, below)
     if target.of is None or target.kind in (Kind.ENUM, Kind.STRUCTS):
@@ -245,13 +257,14 @@ def _part(target: Target, group: Sequence[tuple[str, Piece]], plan: Plan) -> Par
 
 def _pairs(target: Target, group: Sequence[tuple[str, Piece]], plan: Plan) -> Part:
     text = Target(name=target.name, kind=Kind.TEXT, type=str | None, nullable=True)
-    fields = [(name, compile_field(piece, text, plan)) for name, piece in group]
+    parts = [Part(name, compile_field(piece, text, plan)) for name, piece in group]
+    gather = gatherer(parts)
 
     def read(data: Any, run: Run) -> Any:
-        found = {name: field.read(data, run) for name, field in fields}
-        return {name: value for name, value in found.items() if value is not UNSET and value is not None} or UNSET
+        found, _there = gather(data, run)
+        return {name: found[name] for name, _ in parts if found.get(name) is not None} or UNSET
 
-    return Part(target.name, read, all(field.constant for _, field in fields))
+    return Part(target.name, Field(read, constant=_constants(parts)))
 
 
 def _inner(target: Target, group: Sequence[tuple[str, Piece]], plan: Plan) -> Part:
@@ -261,16 +274,16 @@ def _inner(target: Target, group: Sequence[tuple[str, Piece]], plan: Plan) -> Pa
     }
     parts = _parts(group, known, plan)
     needed = _needed(target.of, parts, group[0][1])
-    build, nullable = target.of, target.nullable
-    constant = all(part.constant for part in parts)
+    build, nullable, gather = target.of, target.nullable, gatherer(parts)
+    constant = _constants(parts)
 
     def read(data: Any, run: Run) -> Any:
-        kwargs, there = _gather(parts, data, run)
+        kwargs, there = gather(data, run)
         if (there or constant) and needed <= kwargs.keys():
             return build(**kwargs)
         return None if nullable and kwargs and all(value is None for value in kwargs.values()) else UNSET
 
-    return Part(target.name, read, constant)
+    return Part(target.name, Field(read, constant=constant))
 
 
 def _needed(struct: type[msgspec.Struct], parts: Sequence[Part], piece: Piece) -> frozenset[str]:
@@ -280,17 +293,35 @@ def _needed(struct: type[msgspec.Struct], parts: Sequence[Part], piece: Piece) -
     return needed
 
 
-def _gather(parts: Sequence[Part], data: Any, run: Run) -> tuple[dict[str, Any], bool]:
-    """What the parts say, and whether any but constants says something."""
-    kwargs: dict[str, Any] = {}
-    there = False
-    for name, read, constant in parts:
-        value = read(data, run)
-        if value is not UNSET:
-            kwargs[name] = value
-            if value is not None and not constant:
-                there = True
-    return kwargs, there
+def _constants(parts: Sequence[Part]) -> bool:
+    return all(part.field.constant for part in parts)
+
+
+def gatherer(parts: Sequence[Part]) -> Callable[[Any, Run], tuple[dict[str, Any], bool]]:
+    """What asks the parts, in their order: what they say by name, and whether any but constants says something."""
+    fixed = {name: field.written for name, field in parts if field.written is not UNSET}
+    asked = tuple((name, *field) for name, field in parts if field.written is UNSET)
+
+    def gather(data: Any, run: Run) -> tuple[dict[str, Any], bool]:
+        kwargs = fixed.copy()
+        there = False
+        known = data if type(data) is dict else _NOTHING
+        for name, take, constant, _written, key, walk, quiet, plain in asked:
+            value = known.get(key, UNSET) if key is not None else walk(data) if walk is not None else data
+            if value is UNSET and quiet:
+                continue
+            # Half of all fields are texts that stay as they are: nothing is to be asked for those.
+            if not plain or type(value) is not str or not value:
+                value = take(value, run)
+            if value is not UNSET:
+                kwargs[name] = value
+                there = there or not (constant or value is None)
+        return kwargs, there
+
+    return gather
+
+
+_NOTHING: dict[str, Any] = {}
 
 
 # ------------------------------------------------------------------ lists of objects
@@ -300,11 +331,11 @@ def _compile_list(piece: Piece, target: Target, plan: Plan) -> Field:
         return Field(lambda data, run: _chained(reads, data, run))
     items = _compile_items(piece, target, plan, _LIST_KEYS)
     keys = dict(piece.items())
-    tail = _tail(piece, {name: keys[name] for name in ("required",) if name in keys}, target)
+    settle = _tail(piece, {name: keys[name] for name in ("required",) if name in keys}, target).settle
 
     def read(data: Any, run: Run) -> Any:
         found = items(data, run)
-        return tail(found) if found is UNSET or found is None else tuple(found)
+        return settle(found) if found is UNSET or found is None else tuple(found)
 
     return Field(read)
 
@@ -344,17 +375,16 @@ def members(found: Any) -> Any:
     if found is UNSET or found is None:
         return found
     if type(found) is list:
-        return [item for item in found if item is not None]
+        return [item for item in found if item is not None] if None in found else found
     return UNSET if found == "" else [found]
 
 
 def maker(parts: Sequence[Part], struct: type[msgspec.Struct]) -> Read:
     """What builds the object, or is ``UNSET`` when nothing but constants is there."""
-
-    constant = all(part.constant for part in parts)
+    gather, constant = gatherer(parts), _constants(parts)
 
     def make(data: Any, run: Run) -> Any:
-        kwargs, there = _gather(parts, data, run)
+        kwargs, there = gather(data, run)
         return struct(**kwargs) if there or constant else UNSET
 
     return make

@@ -38,8 +38,11 @@ def e164(text: str, region: str = "CN") -> str | None:
 
     A number without ``+`` or ``00`` is read in ``region``. An extension is dropped. ITU-T E.164; metadata of libphonenumber.
     """
-    if region == "CN" and _MOBILE.fullmatch(text):
-        return "+86" + text
+    if region == "CN":
+        if _MOBILE.fullmatch(text):
+            return "+86" + text
+        if desk := _DESK.fullmatch(text):
+            return "+86" + desk.group(1)
     text = text.strip()
     if is_privacy(text):
         return _lent(text)

@@ -35,7 +35,10 @@ def source(piece: Piece) -> Source:
     walk = path.walk if path.safe else _guarded(path.walk, piece.place)
     if rooted:
         return Source(lambda _data, run: walk(run.root))
-    return Source(lambda data, _run: walk(data), walk, path.key)
+    key = path.key
+    if key is not None:
+        return Source(lambda data, _run: data.get(key, UNSET) if type(data) is dict else UNSET, walk, key)
+    return Source(lambda data, _run: walk(data), walk)
 
 
 def of_keys(keys: Mapping[str, Piece]) -> list[Source]:

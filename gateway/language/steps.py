@@ -138,7 +138,8 @@ def _way(piece: Piece, keys: Mapping[str, Piece], target: Target, plan: Plan) ->
     if "table" in keys:
         return [*way, _table(keys["table"], target, plan)]
     if kind is Kind.ENUM and target.of is Gender:
-        return [*way, _gender(plan.name)]
+        # Its converter only makes sure of a text, as the table does.
+        return [*way[:-1], _gender(plan.name)]
     if kind is None and "call" in keys:
         return [_fit(target)]
     if kind in (None, Kind.ANY):
@@ -298,7 +299,13 @@ def _coded(table: Piece, name: str) -> Step:
 
 def _gender(name: str) -> Step:
     look = _lookup(dict(converters.GENDERS), Gender.UNKNOWN, name).apply
-    return Step(lambda value, run: look(value.strip().lower(), run), needs_run=True)
+    ready = {spelling: gender for word, gender in converters.GENDERS.items() for spelling in (word, word.upper())}
+
+    def apply(value: Any, run: Run) -> Any:
+        raw = value if type(value) is str else converters.text(value)
+        return ready.get(raw) or look(raw.strip().lower(), run)
+
+    return Step(apply, needs_run=True)
 
 
 def _unknown(target: Target) -> Any:

@@ -17,6 +17,7 @@ from gateway.language.converters import Refusal, text, whole
 _SECONDS_MOST = 100_000_000_000  # the year 5138; the same number of milliseconds is 1973
 _YEAR_LEAST = 1900
 _BIRTH_LEAST = 1850
+_BIRTH_LEAST_TEXT = str(_BIRTH_LEAST)
 _NULL_SECONDS = -62_135_596_800  # 0001-01-01, which .NET and Java send for "no time"
 _MICROS_MOST = 253_402_300_799_999_999  # 9999-12-31T23:59:59.999999Z
 
@@ -27,12 +28,15 @@ _ISO = re.compile(
 _HL7 = re.compile(
     r"([0-9]{4})([0-9]{2})([0-9]{2})(?:([0-9]{2})([0-9]{2})(?:([0-9]{2})(?:\.([0-9]{1,4}))?)?)?([+-][0-9]{4})?"
 )
-_NULL_TIME = re.compile(r"0|0000.*|0001-01-01.*|00010101.*|1970-01-01[T ]0[08]:00(?::00(?:\.0+)?)?(?:Z|\+0[08]:?00)?")
+_NULL_TIME = re.compile(
+    r"0|0000.*|0001-01-01.*|00010101.*|197001010[08]00(?:00)?|1970-01-01[T ]0[08]:00(?::00(?:\.0+)?)?(?:Z|\+0[08]:?00)?"
+)
 _DATE = re.compile(r"([0-9]{4})[-/.年](?:([0-9]{1,2})(?:[-/.月](?:([0-9]{1,2})日?)?|月)?)?(?:[T ].*)?")
 _DATE_DENSE = re.compile(r"([0-9]{4})(?:([0-9]{2})(?:([0-9]{2})(?:[0-9]{2,6}(?:\.[0-9]+)?(?:[+-][0-9]{4})?)?)?)?年?")
 _MONTH_DAY = re.compile(r"(?:--)?([0-9]{1,2})[-/.月]([0-9]{1,2})日?")
 _NULL_DATE = re.compile(r"|0|0000[-/]?00[-/]?00.*|0001[-/]?01[-/]?01.*")
 
+_DENSE = (14, 12)
 _OFFSETS = frozenset({"Z", "+08:00"})
 _ZONES: dict[str, ZoneInfo] = {}
 _NO_TIME = timedelta(0)
@@ -48,11 +52,16 @@ def time(raw: Any, zone: str) -> Any:
             return UNSET
         raise Refusal("a number where a text of time was expected: use time_s or time_ms")
     value = raw.strip()
-    # Nearly everybody sends one of two shapes; the C parser reads them in a tenth of the time of a pattern.
-    if len(value) == 19 and value[10] in " T" and value[4] == "-" and value[:4] >= "1971":
+    # Nearly everybody sends one of three shapes; the C parser reads them in a tenth of the time of a pattern.
+    wall = ""
+    if len(value) == 19 and value[10] in " T" and value[4] == "-":
+        wall = value
+    elif len(value) in _DENSE and value.isdigit():
+        wall = f"{value[:8]}T{value[8:]}"
+    if wall and value[:4] >= "1971":
         try:
-            wall = datetime.fromisoformat(value + "Z")
-            return wall - ((_ZONES.get(zone) or zone_of(zone)).utcoffset(wall) or _NO_TIME)
+            local = datetime.fromisoformat(wall + "Z")
+            return local - ((_ZONES.get(zone) or zone_of(zone)).utcoffset(local) or _NO_TIME)
         except (ValueError, OverflowError):
             pass
     if value[19:] in _OFFSETS and value[10] in " T" and value[:4] >= "1971":
@@ -96,6 +105,14 @@ def time_ms(raw: Any) -> Any:
 def date(raw: Any) -> Any:
     """A date as far as it is known: ``1988-08-18``, ``1988-08``, ``1988`` or ``--08-18``. A year of zeros is an unknown year."""
     value = text(raw).strip()
+    # Nearly everybody sends one of two shapes, and a whole date.
+    if value[:4] >= _BIRTH_LEAST_TEXT and (
+        (len(value) == 8 and value.isdigit()) or (len(value) == 10 and value[4] == value[7] == "-")
+    ):
+        try:
+            return day_of.fromisoformat(value).isoformat()
+        except ValueError:
+            pass
     if _NULL_DATE.fullmatch(value):
         return UNSET
     found = _DATE.fullmatch(value) or _DATE_DENSE.fullmatch(value)
