@@ -53,7 +53,7 @@ class Silent(msgspec.Struct, frozen=True, kw_only=True):
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
     """Everything the rules look at, at ``now``. ``depths`` are a lane's backlogs over the last minutes, oldest first. ``unknown`` and
-    ``altered`` say when it last happened, by account. ``tokens`` are faults of renewing, by account. ``broken`` is what the audit chain lacks.
+    ``altered`` say when it last happened, by account. ``actions`` are those of which nobody knows whether they were done. ``tokens`` are faults of renewing, by account. ``broken`` is what the audit chain lacks.
     ``blind`` are kinds that cannot be judged now: those stay as they are."""
 
     now: int
@@ -61,6 +61,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     ages: Mapping[str, float] = {}
     deliveries: int = 0
     dead: int = 0
+    actions: int = 0
     silent: Mapping[str, Silent] = {}
     tokens: Mapping[str, str] = {}
     endings: Sequence[Ending] = ()
@@ -121,6 +122,8 @@ def _queued(seen: Seen, limits: Limits) -> Iterator[Found]:
         yield Found(kind="deliveries", about="all", link="/console/endpoints", facts={"n": seen.deliveries})
     if seen.dead:
         yield Found(kind="dead", about="all", link="/console/dead", facts={"n": seen.dead})
+    if seen.actions:
+        yield Found(kind="actions", about="all", link="/console/connectors", facts={"n": seen.actions})
 
 
 def _quiet(seen: Seen, _limits: Limits) -> Iterator[Found]:
@@ -200,7 +203,7 @@ def _house(seen: Seen, limits: Limits) -> Iterator[Found]:
 Rule = Callable[[Seen, Limits], Iterator[Found]]
 _RULES: tuple[Rule, ...] = (_house, _deep, _queued, _quiet, _credentials, _circuits, _endpoints, _values)
 KINDS = (
-    "part", "disk", "backlog", "growing", "deliveries", "dead", "silence", "token", "grant", "client", "circuit", "partner", "disabled",
+    "part", "disk", "backlog", "growing", "deliveries", "dead", "actions", "silence", "token", "grant", "client", "circuit", "partner", "disabled",
     "failing", "unpolled", "unknown", "altered", "chain",
 )  # fmt: skip
 """Every kind there is."""

@@ -23,7 +23,7 @@ _LANES = ("live", "bulk")
 _LOOK_BACK = 120
 _VERIFY_EVERY = 3600.0
 _NOTE_EVERY = 60 * SECOND
-_OF_RECORDS = frozenset({"dead", "disabled", "failing"})
+_OF_RECORDS = frozenset({"dead", "actions", "disabled", "failing"})
 _OF_WORKER = frozenset({"token", "circuit", "partner", "deliveries", "unpolled"})
 _json = msgspec.json.Encoder()
 _heard = msgspec.json.Decoder(Heard)
@@ -113,6 +113,7 @@ class Lookout:
             return {}
         return {
             "dead": int(counts.get("dead_letters", 0)) + int(counts.get("deliveries.dead", 0)),
+            "actions": int(counts.get("actions_unknown", 0)),
             "disabled": disabled,
             "failing": {name: one.cause or "?" for name, one in health.items() if one.failing_since is not None},
         }

@@ -19,6 +19,7 @@ TITLES: Mapping[str, tuple[str, str]] = {
     "growing": ("{lane} 通道积压持续增长，现有 {n} 条", "The {lane} lane's backlog keeps growing: {n} entries"),
     "deliveries": ("{n} 次投递在排队", "{n} deliveries wait"),
     "dead": ("{n} 条死信等待处理", "{n} dead letters wait for somebody"),
+    "actions": ("{n} 个操作不知道平台执行了没有", "Of {n} actions nobody knows whether the partner did them"),
     "silence": (
         "{name} 已 {minutes} 分钟没有数据，通常不超过 {usual} 分钟",
         "{name} has said nothing for {minutes} min; {usual} min is the most that is usual",
@@ -53,6 +54,7 @@ REMEDIES: Mapping[str, tuple[str, str]] = {
     "growing": ("处理跟不上接收：看总览里的速率与错误", "More comes in than is worked off: compare the rates on the overview"),
     "deliveries": ("看哪个订阅端变慢或失败", "See which endpoint is slow or failing"),
     "dead": ("按原因查看，修好映射后重试，或说明理由丢弃", "Look at them by cause; mend the mapping and retry, or drop with a reason"),
+    "actions": ("在账号页面逐个查看：再执行一次，或不再执行", "Look at each on its account's page: do it again, or let it be"),
     "silence": ("联系对方确认是否停发，检查回调地址与网络", "Ask the partner whether they stopped; check the callback address and the network"),
     "token": ("核对密钥、应用权限和 IP 白名单，在连接器页点“诊断”", "Check the secret, the app's permission and the allow-list; run the doctor on the connector's page"),
     "grant": ("需要就续期，不需要就让它到期", "Renew it if it is still needed, or let it end"),

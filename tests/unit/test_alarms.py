@@ -14,6 +14,7 @@ import msgspec
 import pytest
 
 from gateway import access, settings
+from gateway.action import Dropped, Silent, step
 from gateway.clock import SECOND, TurnedClock
 from gateway.desk.alarms import Alarms
 from gateway.desk.channels import Wanted, open_channels
@@ -22,7 +23,10 @@ from gateway.model.secret import Secret
 from gateway.office import desk_of
 from gateway.settings import Duration
 from gateway.snapshot import Part
+from gateway.store import Batch
 from tests.api.kit import House, told
+from tests.contract.stores.actions import action
+from tests.contract.stores.samples import NOW
 from tests.e2e.house import SECRET, Receiver
 from tests.servers.mail import MailServer
 from tests.servers.process import free_port
@@ -211,6 +215,29 @@ def test_feed_that_falls_silent_is_told_and_its_first_word_ends_it(tmp_path: Pat
         assert kept is not None
 
     told(tmp_path, story, alerts=alerts)
+
+
+def test_action_of_which_nobody_knows_whether_it_was_done_is_told_until_somebody_decides(tmp_path: Path) -> None:
+    """It waits for a person, who need not be looking at the console."""
+
+    async def story(house: House) -> None:
+        records = house.ground.records
+        await records.commission(action("act_1"))
+        (taken,) = await records.take_actions("corp", now=NOW, limit=1)
+        left_open = step(taken, Silent("partner.down", 5.0), NOW)
+        assert left_open is not None
+        await records.apply(Batch(actions=[left_open]))
+        one = _alarms(house)
+        await one.round()
+        (alert,) = await one.all()
+        assert (alert.found.key, alert.found.facts) == ("actions/all", {"n": 1})
+        dropped = step(left_open, Dropped("it was done by hand"), NOW)
+        assert dropped is not None
+        await records.apply(Batch(actions=[dropped]))
+        await one.round()
+        assert (await one.all())[0].ended is not None
+
+    told(tmp_path, story, alerts=settings.Alerts(hold=Duration(0), disk=0.0))
 
 
 def test_edited_trail_is_told(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ WRONG: dict[str, Seen] = {
     "growing/bulk": Seen(now=NOW, depths={"bulk": [1000.0 + n for n in range(30)]}),
     "deliveries/all": Seen(now=NOW, deliveries=10_000),
     "dead/all": Seen(now=NOW, dead=1),
+    "actions/all": Seen(now=NOW, actions=1),
     "silence/erp": Seen(now=NOW, silent={"erp": Silent(since=3601, patience=3600)}),
     "token/corp": Seen(now=NOW, tokens={"corp": "partner.denied"}),
     "grant/bi/contact": Seen(now=NOW, endings=[Ending(who="bi", what="contact", until=NOW + 3600 * SECOND)]),

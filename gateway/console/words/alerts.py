@@ -48,7 +48,10 @@ WORDS: dict[str, tuple[str, str]] = {
         "单通道积压 {backlog} 条，或最早的等了 {age} 秒，或持续增长",
         "{backlog} entries wait in a lane, or one of them for {age} s, or they become ever more",
     ),
-    "al_rule_deliveries": ("{deliveries} 次投递排队，或有死信", "{deliveries} deliveries wait, or there are dead letters"),
+    "al_rule_deliveries": (
+        "{deliveries} 次投递排队，或有死信，或有操作不知道执行了没有",
+        "{deliveries} deliveries wait, or there are dead letters, or actions of which nobody knows whether they were done",
+    ),
     "al_rule_expiring": ("授权或调用方在 {days} 天内到期；平台凭证续期失败", "A grant or client ends within {days} days; a platform credential cannot be renewed"),
     "al_rule_disk": ("磁盘可用空间低于 {disk}%", "Less than {disk} % of the disk is free"),
     "al_rule_rest": (
