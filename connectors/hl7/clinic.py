@@ -28,19 +28,19 @@ _STARTS = (("TQ1", 7, 1), ("SCH", 11, 4), ("AIS", 4, 1), ("AIL", 6, 1), ("AIP", 
 def header(message: Message) -> dict[str, Any]:
     """``event`` ``control_id``, ``stated`` and ``time``: when the sender wrote the fact down (EVN-2), else sent it (MSH-7); ``occurred``."""
     msh, evn = message.first("MSH"), message.first("EVN")
-    out: dict[str, Any] = {"event": trigger(message), "control_id": message.field(msh, 10)[0]}
+    out: dict[str, Any] = {"event": trigger(message), "control_id": message.value(msh, 10)}
     recorded = _time(message, evn, 2)
     # A date alone says less than the header does.
     stated = recorded if len(recorded) > 8 else _time(message, msh, 7) or recorded
     _say(out, "stated", stated)
-    _say(out, "time", spelled(stated))
-    _say(out, "occurred", spelled(_time(message, evn, 6) or stated))
+    _say(out, "time", stated)
+    _say(out, "occurred", _time(message, evn, 6) or stated)
     return out
 
 
 def trigger(message: Message) -> str:
     """MSH-9.2, else EVN-1, where senders before 2.3 put it."""
-    return message.field(message.first("MSH"), 9, 2)[1] or message.field(message.first("EVN"), 1)[0]
+    return message.field(message.first("MSH"), 9, 2)[1] or message.value(message.first("EVN"), 1)
 
 
 def visit(message: Message, event: str, control_id: str) -> dict[str, Any] | None:
@@ -48,15 +48,15 @@ def visit(message: Message, event: str, control_id: str) -> dict[str, Any] | Non
     if event not in _VISITS:
         return None
     pv1 = message.first("PV1")
-    number = message.field(pv1, 19)[0] or control_id
+    number = message.value(pv1, 19) or control_id
     out: dict[str, Any] = {"id": f"{number}:{event}", "step": _VISITS[event], "event": event}
     # A pre-admission is expected in the future; what happened today is that it was booked.
     expected = _time(message, message.first("PV2"), 8) if event == "A05" else ""
     if event != "A05":
-        _say(out, "at", spelled(_time(message, pv1, 45 if event == "A03" else 44)))
+        _say(out, "at", _time(message, pv1, 45 if event == "A03" else 44))
     known = (
-        ("class", message.field(pv1, 2)[0]), ("location", _place(message.field(pv1, 3, 8), _WARD)), ("service", message.field(pv1, 10)[0]),
-        ("attending", _person(message.field(pv1, 7, 3))), ("disposition", message.field(pv1, 36)[0]), ("expected", expected),
+        ("class", message.value(pv1, 2)), ("location", _place(message.field(pv1, 3, 8), _WARD)), ("service", message.value(pv1, 10)),
+        ("attending", _person(message.field(pv1, 7, 3))), ("disposition", message.value(pv1, 36)), ("expected", expected),
     )  # fmt: skip
     _say(out, "clinical", "; ".join([f"{name}: {value}" for name, value in known if value]))
     return out
@@ -74,8 +74,8 @@ def appointment(message: Message) -> dict[str, Any]:
     _say(out, "place", _place(message.field(message.first("AIL"), 3, 8), _ROOM))
     _say(out, "staff", message.get("AIP-3.1") or message.get("AIP-3.2") or message.get("SCH-16.1") or "")
     start = _first(message, *_STARTS)
-    _say(out, "start", spelled(start))
-    _say(out, "end", spelled(_first(message, ("TQ1", 8, 1), ("SCH", 11, 5)) or _later(start, _duration(message))))
+    _say(out, "start", start)
+    _say(out, "end", _first(message, ("TQ1", 8, 1), ("SCH", 11, 5)) or _later(start, _duration(message)))
     _say(out, "status", _appointment_status(event, message.get("SCH-25.1") or message.get("SCH-25.2") or ""))
     return out
 
@@ -95,9 +95,9 @@ def order(message: Message) -> dict[str, Any]:
         out["state"] = f"orc1.{control}"
     stated = _first(message, ("ORC", 9, 1), ("MSH", 7, 1))
     _say(out, "stated", stated)
-    _say(out, "time", spelled(stated))
+    _say(out, "time", stated)
     if control == "NW":
-        _say(out, "placed", spelled(stated))
+        _say(out, "placed", stated)
     return out
 
 
@@ -118,12 +118,12 @@ def report(message: Message) -> dict[str, Any]:
     _say(out, "state", f"obr25.{status}" if status else "")
     stated = _first(message, ("OBR", 22, 1), ("MSH", 7, 1))
     _say(out, "stated", stated)
-    _say(out, "time", spelled(stated))
+    _say(out, "time", stated)
     if status in _REPORTED:
         step = "report ready" if status == "F" else "report corrected"
         out["ready"] = {"id": f"{out['id']}:{status}:{stated}", "step": step}
     if status == "F":
-        _say(out, "completed", spelled(stated))
+        _say(out, "completed", stated)
     return out
 
 
@@ -134,13 +134,6 @@ def entity(message: Message, path: str, kind: str = "") -> str:
         return ""
     place = message.get(f"{path}.2") or message.get(f"{path}.3") or kind
     return f"{value}@{place}" if place else value
-
-
-def spelled(time: str) -> str:
-    """A time without an offset as ``YYYY-MM-DD HH:MM:SS``, which is read several times as fast; any other stays as it is."""
-    if len(time) not in (12, 14) or not time.isdigit():
-        return time
-    return f"{time[:4]}-{time[4:6]}-{time[6:8]} {time[8:10]}:{time[10:12]}:{time[12:] or '00'}"
 
 
 # ------------------------------------------------------------------ inside
@@ -188,9 +181,9 @@ def _first(message: Message, *paths: tuple[str, int, int]) -> str:
 
 def _time(message: Message, fields: list[str] | None, number: int, component: int = 1) -> str:
     """A time as the mapping's converter reads it; ``""`` when it is absent, null, or known to no more than the month."""
-    if fields is None or number >= len(fields) or not fields[number]:
-        return ""
-    text = message.field(fields, number, component)[component - 1]
+    text = fields[number] if fields is not None and number < len(fields) else ""
+    if component > 1 or not text.isdigit():
+        text = text and message.field(fields, number, component)[component - 1]
     if not text.isdigit():
         return _fraction(text)
     if len(text) < 8:

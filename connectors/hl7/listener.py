@@ -121,7 +121,7 @@ class Listener:
             message = Message(text.text, text.codec, lenient=self._options.lenient)
         except PayloadError as error:
             raise _Wrong(Code.REJECT, Reason.MALFORMED, Fault(100, error.detail)) from error
-        return _Parsed(message, text, ack.header_of(message.all("MSH")[0], text.codec))
+        return _Parsed(message, text, ack.header_of(message.first("MSH") or (), text.codec))
 
     def _events(self, parsed: _Parsed, body: bytes) -> tuple[Inbound, ...]:
         _check_header(parsed)
@@ -249,9 +249,9 @@ def _check_header(parsed: _Parsed) -> None:
     version = header.fields[12].strip()
     if version and not version.startswith("2"):
         raise _Wrong(Code.REJECT, Reason.UNSUPPORTED, Fault(203, "only HL7 version 2 is spoken here", ("MSH", 1, 12)))
-    if len(parsed.message.all("MSH")) > 1:
+    if parsed.message.count("MSH") > 1:
         raise _malformed(100, "more than one message in one frame", ("MSH", 2, 0))
-    if len(parsed.message.segments) == 1 and "\n" in parsed.message.segments[0]:
+    if "\n" in parsed.message.whole and len(parsed.message.segments) == 1:
         raise _malformed(
             100, "segments end with LF and not with CR; the account's option lenient takes that", ("MSH", 1, 0)
         )
@@ -269,9 +269,9 @@ def _check_merge(message: Message, live: list[dict[str, str]], place: patient.Pl
 # ------------------------------------------------------------------ parts
 def _parts(topic: str, message: Message) -> list[list[str]]:
     """The groups of a message that holds several; nothing to split for one that does not."""
-    if topic == "merge" and len(message.all("PID")) > 1:
+    if topic == "merge" and message.count("PID") > 1:
         return groups.patients(message.segments)
-    if topic in ("orm", "oru") and (len(message.all("OBR")) > 1 or len(message.all("ORC")) > 1):
+    if topic in ("orm", "oru") and (message.count("OBR") > 1 or message.count("ORC") > 1):
         return groups.orders(message.segments)
     return []
 

@@ -1,4 +1,4 @@
-"""A lazy HL7 v2 parser: a text is split into segments once, a segment into fields when it is asked for. HL7 v2.5 chapter 2.
+"""A lazy HL7 v2 parser: a segment is looked for, and split into fields, when it is asked for. HL7 v2.5 chapter 2.
 
 A value is text, ``""`` when the message does not say (keep what is known), or ``None`` for the explicit null ``""`` (erase it, §2.5.3).
 Repetitions are positional and never dropped; escapes are resolved last, at the leaf.
@@ -12,7 +12,7 @@ import msgspec
 
 from gateway.errors import PayloadError
 
-_NULL = '""'
+NULL = '""'
 _PATH = re.compile(r"([A-Z][A-Z0-9]{2})(?:\((\d+)\))?-(\d+)(?:\((\d+)\))?(?:\.(\d+)(?:\.(\d+))?)?")
 _SEGMENT = re.compile(r"[A-Z][A-Z0-9]{2}")
 _HEX = re.compile(r"[0-9A-Fa-f]+")
@@ -41,6 +41,7 @@ def marks(text: str) -> Marks:
     used = [field, *encoding]
     if (
         any(mark.isalnum() or mark in '" \r\n' for mark in used)
+        or encoding[:1].isspace()
         or len(set(used)) < len(used)
         or not 1 <= len(encoding) <= 5
     ):
@@ -49,60 +50,59 @@ def marks(text: str) -> Marks:
 
 
 class Message:
-    """One message. ``codec`` is what hexadecimal escapes are bytes of."""
+    """One message. ``codec`` is what hexadecimal escapes are bytes of; ``whole`` the text, its segments ended by CR."""
 
     __slots__ = (
         "_component",
         "_escape",
         "_field",
-        "_fields",
-        "_index",
+        "_firsts",
         "_repetition",
         "_sub",
         "codec",
         "marks",
-        "segments",
+        "whole",
     )
 
     def __init__(self, text: str, codec: str = "utf-8", *, lenient: bool = False) -> None:
-        """PayloadError when MSH is not there. ``lenient``: see ``lines``."""
+        """PayloadError when MSH is not there. ``lenient``: see ``with_cr``."""
         self.marks = found = _cached_marks(text[:10])
         self.codec = codec
         # A mark that is not declared separates nothing, and no decoded text holds a NUL.
         self._field, self._component, self._repetition = found.field, found.component, found.repetition or "\0"
         self._escape, self._sub = found.escape or "\0", found.sub or "\0"
-        self.segments = [line for line in lines(text, self._field, lenient=lenient) if line and not line.isspace()]
-        self._index: dict[str, list[str]] | None = None
-        self._fields: dict[str, list[list[str]]] = {}
+        self.whole = with_cr(text, self._field, lenient=lenient) if "\n" in text else text
+        self._firsts: dict[str, list[str] | None] = {}
+
+    @property
+    def segments(self) -> list[str]:
+        """Those that are not blank, in order."""
+        return [line for line in self.whole.split("\r") if line and not line.isspace()]
+
+    def count(self, name: str) -> int:
+        """How many segments of that name there are."""
+        return self.whole.count(f"\r{name}") + (name == _HEADER)
 
     def all(self, name: str) -> list[list[str]]:
         """The fields of every segment of that name, in order; index is HL7's number, 0 the name. Of MSH, 1 is the separator itself."""
-        found = self._fields.get(name)
-        if found is None:
-            mark = self._field
-            found = [line.split(mark) for line in self._lines(name)]
-            if name == _HEADER:
-                for fields in found:
-                    fields.insert(1, mark)
-            self._fields[name] = found
-        return found
+        return [self._split(line) for line in self.segments if line[:3] == name]
 
     def first(self, name: str) -> list[str] | None:
         """The first segment of that name, or None."""
-        found = self.all(name)
-        return found[0] if found else None
+        if name in self._firsts:
+            return self._firsts[name]
+        # A message begins with MSH, and every other segment behind a CR.
+        at = 0 if name == _HEADER else self.whole.find(f"\r{name}") + 1
+        end = self.whole.find("\r", at)
+        found = self._split(self.whole[at : None if end < 0 else end]) if at or name == _HEADER else None
+        self._firsts[name] = found
+        return found
 
-    def _lines(self, name: str) -> list[str]:
-        index = self._index
-        if index is None:
-            index = self._index = {}
-            for line in self.segments:
-                known = line[:3]
-                if known in index:
-                    index[known].append(line)
-                else:
-                    index[known] = [line]
-        return index.get(name, [])
+    def _split(self, line: str) -> list[str]:
+        fields = line.split(self._field)
+        if fields[0] == _HEADER:
+            fields.insert(1, self._field)
+        return fields
 
     # ------------------------------------------------------------------ inside a field
     def repetitions(self, field: str) -> list[str]:
@@ -119,7 +119,7 @@ class Message:
 
     def leaf(self, raw: str) -> str | None:
         """A piece as it was meant: null is None, escapes are resolved."""
-        if raw == _NULL:
+        if raw == NULL:
             return None
         if self._escape in raw:
             return unescape(raw, self.marks, self.codec)
@@ -150,36 +150,44 @@ class Message:
             found = found.split(self._repetition, 1)[0]
         return self.texts(found, least)
 
+    def value(self, fields: Sequence[str] | None, number: int) -> str:
+        """``field`` of which only the first component is wanted."""
+        raw = fields[number] if fields is not None and number < len(fields) else ""
+        # No mark is a letter or a digit.
+        return raw if not raw or raw.isalnum() else self.field(fields, number)[0]
+
+    def pieces(self, repetition: str, most: int) -> list[str]:
+        """The subcomponents of the first ``most`` components as ``text``, all in one row."""
+        parts = repetition.split(self._component, most)[:most]
+        return self.texts(self._component.join(parts).replace(self._sub, self._component), 0)
+
     def get(self, path: str) -> str | None:
         """The leaf at ``PID-5``, ``PID-5.1``, ``PID-3(2).4.1`` or ``OBX(2)-5``; counts from 1. Parts that are not named are the first.
 
         ``""`` when it is not there. A path of another shape is a mistake of the caller: ValueError.
         """
         name, which, number, repetition, component, sub = _path(path)
-        found = self.all(name)
-        if which > len(found) or number >= len(found[which - 1]):
+        fields = self.first(name) if which == 1 else next(iter(self.all(name)[which - 1 :]), None)
+        if fields is None or number >= len(fields):
             return ""
-        field = found[which - 1][number]
+        field = fields[number]
         if name == _HEADER and number <= 2:
             return field
         piece = _nth(self.repetitions(field), repetition)
-        if piece == _NULL:
+        if piece == NULL:
             return None
         piece = _nth(self.components(piece), component)
-        return self.leaf(piece if piece == _NULL else _nth(self.subs(piece), sub))
+        return self.leaf(piece if piece == NULL else _nth(self.subs(piece), sub))
 
 
-def lines(text: str, field: str, *, lenient: bool) -> list[str]:
-    """Segments end with CR. An LF right behind a CR belongs to it; any other LF is data (§2.5.2 allows none, senders send them in OBX-5).
+def with_cr(text: str, field: str, *, lenient: bool) -> str:
+    """The text whose segments all end with CR. An LF right behind a CR belongs to it; any other LF is data (§2.5.2 allows none, senders send
+    them in OBX-5).
 
     ``lenient`` takes LF for CR, but only where no CR is there at all or every LF is followed by a segment's name and a separator.
     """
-    if "\n" not in text:
-        return text.split("\r")
     text = text.replace("\r\n", "\r")
-    if lenient and "\n" in text and _ends_with_lf(text, field):
-        text = text.replace("\n", "\r")
-    return text.split("\r")
+    return text.replace("\n", "\r") if lenient and "\n" in text and _ends_with_lf(text, field) else text
 
 
 def _ends_with_lf(text: str, field: str) -> bool:

@@ -6,13 +6,14 @@ In plain data a key that is missing means the message does not say, ``None`` tha
 import re
 from typing import Any
 
-from connectors.hl7.parse import Message
+from connectors.hl7.parse import NULL, Message
 
 _CHINESE = re.compile("[\u3400-\u9fff\U00020000-\U0003ffff]")
 # Table 0203: national identifiers. NNxxx is one issued by country xxx.
 _NATIONAL = ("NI", "SS", "SSN")
 _NAME_RANK = {"L": 0, "D": 1, "": 2, "U": 3, "C": 4, "B": 5, "M": 6, "A": 7, "N": 8, "P": 9, "S": 9}
 _SCRIPT_RANK = {"I": 0, "": 1, "A": 2, "P": 3}
+_WORST = (10, 0)
 _USE = {
     "PRN": "home",
     "ORN": "home",
@@ -27,7 +28,7 @@ _USE = {
 _NOT_A_VOICE = frozenset({"FX", "MD", "BP", "TDD", "TTY", "SAT"})
 _MOBILE = re.compile(r"(?:\+?86)?1[3-9][0-9]{9}")
 _PREFERRED = ("MR", "PI", "PT", "PN")
-_ADDRESS, _AT_WORK = 11, 14
+_ADDRESS, _COUNTY, _AT_WORK = 11, 12, 14
 _CONTACT_FIELDS = (_ADDRESS, 13, _AT_WORK, 40)
 
 
@@ -122,7 +123,9 @@ def _universal(message: Message, repetition: str) -> str:
 
 
 def _simple(message: Message, field: str, name: str, out: dict[str, Any]) -> None:
-    if not field:
+    # No mark is a letter or a digit.
+    if not field or field.isalnum():
+        _say(out, name, field)
         return
     value = message.leaf(message.components(message.repetitions(field)[0])[0])
     if value is None or value.strip():
@@ -130,19 +133,15 @@ def _simple(message: Message, field: str, name: str, out: dict[str, Any]) -> Non
 
 
 def _name(message: Message, field: str, out: dict[str, Any]) -> None:
-    if not field:
-        return
-    if message.leaf(field) is None:
+    if field == NULL:
         out["name"] = None
         return
-    found = []
-    for number, repetition in enumerate(message.repetitions(field)):
+    best = _WORST
+    for repetition in message.repetitions(field):
         parts = message.texts(repetition, 8)
-        spoken = _spoken(*parts[:3])
-        if spoken:
-            found.append((_NAME_RANK.get(parts[6], 3), _SCRIPT_RANK.get(parts[7], 1), number, spoken))
-    if found:
-        out["name"] = min(found)[3]
+        rank = _NAME_RANK.get(parts[6], 3), _SCRIPT_RANK.get(parts[7], 1)
+        if rank < best and (spoken := _spoken(*parts[:3])):
+            best, out["name"] = rank, spoken
 
 
 def _spoken(family: str, given: str, middle: str) -> str:
@@ -161,6 +160,8 @@ def _national(message: Message, field: str, out: dict[str, Any]) -> None:
 
 
 def _deceased(message: Message, when: str, indicator: str, out: dict[str, Any]) -> None:
+    if not (when or indicator):
+        return
     said = message.leaf(indicator)
     if said == "Y":
         out["deceased"] = message.text(message.components(when)[0]) or "Y"
@@ -176,16 +177,16 @@ def _contacts(message: Message, fields: list[str], out: dict[str, Any]) -> None:
 
     ``unreachable`` is True when every field that speaks is null: contacts are one list in the model, and part of it cannot be erased.
     """
-    said = [(number, fields[number]) for number in _CONTACT_FIELDS if number < len(fields) and fields[number]]
-    spoken = [(number, field) for number, field in said if message.leaf(field) is not None]
+    said = [number for number in _CONTACT_FIELDS if number < len(fields) and fields[number]]
+    spoken = [number for number in said if fields[number] != NULL]
     if said and not spoken:
         out["unreachable"] = True
-    for number, field in spoken:
-        for repetition in message.repetitions(field):
+    for number in spoken:
+        for repetition in message.repetitions(fields[number]):
             if not repetition:
                 continue
             if number == _ADDRESS:
-                _address(message, repetition, message.field(fields, 12, 2), out)
+                _address(message, repetition, fields, out)
             else:
                 _telecom(message.texts(repetition, 12), "work" if number == _AT_WORK else "home", out)
 
@@ -197,7 +198,7 @@ def _telecom(parts: list[str], place: str, out: dict[str, Any]) -> None:
     place = _USE.get(use, place)
     if "@" in mail:
         out.setdefault("emails", []).append({"address": mail, "use": place})
-    number = parts[11] or _dialled(*parts[4:7]) or first
+    number = parts[11] or (parts[6] and _dialled(*parts[4:7])) or first
     if not number or equipment in _NOT_A_VOICE:
         return
     if equipment == "CP" or _MOBILE.fullmatch(number):
@@ -207,22 +208,20 @@ def _telecom(parts: list[str], place: str, out: dict[str, Any]) -> None:
 
 
 def _dialled(country: str, area: str, local: str) -> str:
-    if not local:
-        return ""
     return f"+{country.lstrip('+')}{area.lstrip('0')}{local}" if country else area + local
 
 
-def _address(message: Message, repetition: str, district: list[str], out: dict[str, Any]) -> None:
+def _address(message: Message, repetition: str, fields: list[str], out: dict[str, Any]) -> None:
     parts = message.texts(repetition, 9)
     found: dict[str, Any] = {"use": _USE.get(parts[6], "home")}
     # XAD-1 may be street, street name and number in subcomponents; all of it is the line.
-    street = [message.text(sub) for raw in message.components(repetition)[:2] if raw for sub in message.subs(raw)]
-    _say(found, "street", " ".join([text for text in street if text]))
+    _say(found, "street", " ".join(filter(None, message.pieces(repetition, 2))))
     _say(found, "postcode", parts[4])
     region: dict[str, Any] = {}
     _say(region, "province", parts[3])
     _say(region, "city", parts[2])
-    _say(region, "district", parts[8] or district[1] or district[0])
+    code, county = message.field(fields, _COUNTY, 2)[:2]
+    _say(region, "district", parts[8] or county or code)
     _say(found, "region", region)
     if len(found) > 1:
         out.setdefault("addresses", []).append(found)
