@@ -1,6 +1,6 @@
 """Commands for accounts that are kept beside the data: what the console does, for whoever has a shell."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -80,7 +80,10 @@ def accounts_add(
 ) -> int:  # fmt: skip
     """Check an account, keep it, and let the running gateway take it up. 新增账号。"""
     raw = {**_pairs(set or ()), **_secrets(secret or ())}
-    return _done(config, "account_save", name, lambda keeper: keeper.keep(name, connector, raw, version=""))
+    return _done(
+        config, "account_save", name, lambda keeper: keeper.keep(name, connector, raw, version=""),
+        connector=connector, options=_names(raw),
+    )  # fmt: skip
 
 
 @accounts_app.command(name="set")
@@ -92,10 +95,12 @@ def accounts_set(
 
     def act(keeper: Keeper) -> None:
         has = dict(keeper.options(name))
+        if keeper.get(name) is None:
+            raise ConfigError(f"there is no account {name!r}", remedy="gateway accounts add makes one")
         raw = {key: value for key, value in {**has, **given}.items() if value != ""}
         keeper.keep(name, str(has.get("connector", "")), raw, version=_version(keeper, name))
 
-    return _done(config, "account_save", name, act)
+    return _done(config, "account_save", name, act, options=_names(given))
 
 
 @accounts_app.command(name="disable")
@@ -129,7 +134,7 @@ def accounts_rollback(name: str, *, to: str = "", config: Config = None) -> int:
         wanted = to or (past[0].version if past else "")
         keeper.restore(name, wanted, version=_version(keeper, name))
 
-    return _done(config, "account_rollback", name, act)
+    return _done(config, "account_restore", name, act, past=to)
 
 
 @accounts_app.command(name="remove")
@@ -137,7 +142,7 @@ def accounts_remove(name: str, *, config: Config = None) -> int:
     """Forget a disabled account of which nothing waits to be read. 删除账号。"""
 
     async def work(ground: Ground) -> None:
-        await trace(ground, "account_remove", f"account/{name}")
+        await trace(ground, "account_remove", name)
         keeper = keeper_of(ground)
         await keeper.remove(name, version=_version(keeper, name))
 
@@ -151,9 +156,14 @@ def _version(keeper: Keeper, name: str) -> str:
     return one.version if one is not None else ""
 
 
-def _done(config: Path | None, verb: str, name: str, act: Callable[[Keeper], object]) -> int:
+def _names(options: Mapping[str, Any]) -> str:
+    """For the trail: which options, and never what they are."""
+    return " ".join(options)[:400]
+
+
+def _done(config: Path | None, verb: str, name: str, act: Callable[[Keeper], object], **detail: str) -> int:
     async def work(ground: Ground) -> list[str]:
-        await trace(ground, verb, f"account/{name}")
+        await trace(ground, verb, name, **{key: value for key, value in detail.items() if value})
         try:
             act(keeper_of(ground))
         except Fault as error:

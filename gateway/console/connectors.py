@@ -205,7 +205,8 @@ async def _tried(
         connector=connector,
         **_changed(before, raw),
     )
-    lines = await _lines(desk, name, connector, raw, reach=not saving) if not moved else [_elsewhere(moved, unsaid)]
+    wrong = _elsewhere(moved, unsaid) if moved else _placed(drafts.placed(own, said))
+    lines = [wrong] if wrong else await _lines(desk, name, connector, raw, reach=not saving)
     right = not any(line.state == "fault" and line.part == "config" for line in lines)
     if saving and right:
         if not frame.allowed(accounts.ADMIN, seat.viewer):
@@ -235,6 +236,11 @@ def _elsewhere(moved: Sequence[str], unsaid: Sequence[str]) -> Line:
     """Secrets that nobody can read are for the address they were given for: trying another one must not be a way to have them."""
     detail = f"{', '.join(moved)} is another than the account has: enter {', '.join(unsaid)} anew"
     return Line(state="fault", part="config", detail=detail)
+
+
+def _placed(names: Sequence[str]) -> Line | None:
+    detail = f"{', '.join(names)} names a place on this machine: enter the secret itself, which is kept sealed"
+    return Line(state="fault", part="config", detail=detail) if names else None
 
 
 async def _lines(desk: Desk, name: str, connector: str, raw: dict[str, Any], *, reach: bool = True) -> list[Line]:

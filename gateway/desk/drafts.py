@@ -16,7 +16,8 @@ from gateway.vault import Vault
 
 # Chosen before the form, and switched by a button of its own.
 _ACTS = ("connector", "disabled")
-_REFERENCES = ("env:", "file:", "sealed:")
+_PLACES = ("env:", "file:")
+_REFERENCES = (*_PLACES, "sealed:")
 
 
 class Field(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,6 +102,11 @@ def read(fields: Sequence[Field], said: Mapping[str, str], kept: Mapping[str, An
         elif text:
             found[one.name] = [part.strip() for part in text.split(",") if part.strip()] if one.kind == "list" else text
     return found
+
+
+def placed(fields: Sequence[Field], said: Mapping[str, Any]) -> tuple[str, ...]:
+    """The secrets of which a place was entered, as a config would name it, instead of the secret: sealed, it would be taken for one."""
+    return tuple(one.name for one in fields if one.secret and str(said.get(one.name, "")).strip().startswith(_PLACES))
 
 
 def without_defaults(card: Card, common: type[msgspec.Struct], raw: Mapping[str, Any]) -> dict[str, Any]:

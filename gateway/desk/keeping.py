@@ -205,6 +205,11 @@ class Keeper:
         if card is None:
             raise ConfigError(f"there is no connector {connector!r}", remedy="gateway connectors lists them")
         own, shared = drafts.fields_of(card, self._premises.common, {})
+        if places := drafts.placed(own, raw):
+            raise ConfigError(
+                f"{', '.join(places)} names a place; an account that is kept here holds the secret itself",
+                remedy="gateway accounts set NAME --secret key=env:NAME reads it there and seals it",
+            )
         kinds = {one.name: one for one in [*own, *shared]}
         options: dict[str, Any] = {"connector": connector}
         for key, value in raw.items():
