@@ -9,7 +9,7 @@ import structlog
 
 from gateway import journal, limiter
 from gateway.clock import Clock, new_id
-from gateway.connector import Accepted, Challenge, Inbound, Reason, Refused, Reply, Request
+from gateway.connector import Challenge, Inbound, Reason, Refused, Reply, Request
 from gateway.errors import JournalError
 from gateway.meters import Meters
 from gateway.model.lane import Lane
@@ -88,11 +88,20 @@ class Receiver:
             if pushed is not None:
                 return pushed
         outcome = opened.connector.receive(request)
-        if isinstance(outcome, Accepted):
-            return await self._keep(opened, outcome)
-        if isinstance(outcome, Challenge):
+        if isinstance(outcome, Refused):
+            return self._refuse(opened, request, outcome)
+        if isinstance(outcome, Challenge) or not outcome.events:
             return outcome.reply
-        return self._refuse(opened, request, outcome)
+        wait = self._pressure.wait(self._lane(opened, outcome.events[0]))
+        if wait:
+            return self._push_back(opened, "backlog", wait)
+        try:
+            receipts = await self._journal.append([self.draft(opened, event) for event in outcome.events])
+        except JournalError as error:
+            _log.error("journal.append_failed", account=name, detail=error.detail)
+            return UNAVAILABLE
+        known = self._count(name, receipts)
+        return outcome.reply if outcome.settle is None else outcome.settle(known)
 
     async def write(self, opened: Opened, events: Sequence[Inbound]) -> Sequence[journal.Receipt]:
         """Write events down. Durable when it returns; JournalError otherwise."""
@@ -101,30 +110,17 @@ class Receiver:
     async def append(self, opened: Opened, drafts: Sequence[journal.Draft]) -> Sequence[journal.Receipt]:
         """Write drafts down. Durable when it returns; JournalError otherwise."""
         receipts = await self._journal.append(drafts)
-        self._count(opened.account.name, [receipt.known for receipt in receipts])
+        self._count(opened.account.name, receipts)
         return receipts
 
-    def _count(self, name: str, known: list[bool]) -> None:
+    def _count(self, name: str, receipts: Sequence[journal.Receipt]) -> list[bool]:
+        known = [receipt.known for receipt in receipts]
         again = known.count(True)
         if again:
             self._meters.known.labels(name, "door").inc(again)
         self._accepted(name).inc(len(known) - again)
         self._wake()
-
-    async def _keep(self, opened: Opened, outcome: Accepted) -> Reply:
-        if not outcome.events:
-            return outcome.reply
-        wait = self._pressure.wait(self._lane(opened, outcome.events[0]))
-        if wait:
-            return self._push_back(opened, "backlog", wait)
-        try:
-            receipts = await self._journal.append([self.draft(opened, event) for event in outcome.events])
-        except JournalError as error:
-            _log.error("journal.append_failed", account=opened.account.name, detail=error.detail)
-            return UNAVAILABLE
-        known = [receipt.known for receipt in receipts]
-        self._count(opened.account.name, known)
-        return outcome.reply if outcome.settle is None else outcome.settle(known)
+        return known
 
     def crowded(self, lane: Lane) -> float:
         """Seconds for which nothing more of this lane should come in; 0.0 when there is room."""
