@@ -59,11 +59,12 @@ class _Wrong(Exception):
 
 
 class _Parsed(msgspec.Struct, frozen=True):
-    """A message that could be read, and how."""
+    """A message that could be read, and how. ``alone`` when neither an MSA nor another MSH stands in it."""
 
     message: Message
     text: charset.Text
     header: Header
+    alone: bool
 
 
 class Listener:
@@ -100,7 +101,7 @@ class Listener:
                 )
             parsed = self._parse(request.body)
             header = parsed.header
-            if header.is_ack or parsed.message.first("MSA") is not None:
+            if header.is_ack or not (parsed.alone or parsed.message.first("MSA") is None):
                 return Accepted(events=(), reply=Reply(content_type=_TYPE))
             events = self._events(parsed, request.body)
         except _Wrong as wrong:
@@ -121,7 +122,8 @@ class Listener:
             message = Message(text.text, text.codec, lenient=self._options.lenient)
         except PayloadError as error:
             raise _Wrong(Code.REJECT, Reason.MALFORMED, Fault(100, error.detail)) from error
-        return _Parsed(message, text, ack.header_of(message.first("MSH") or (), text.codec))
+        header = ack.header_of(message.first("MSH") or (), text.codec)
+        return _Parsed(message, text, header, alone=not message.goes_on("MS"))
 
     def _events(self, parsed: _Parsed, body: bytes) -> tuple[Inbound, ...]:
         _check_header(parsed)
@@ -162,21 +164,21 @@ class Listener:
 
     def _key(self, topic: str, message: Message) -> str:
         fields = message.first("PID")
-        live = patient.known_as(message, fields, self._place)
-        if topic in ("adt", "merge") and not live:
+        who = patient.known_by(message, fields, self._place)
+        if topic in ("adt", "merge") and not who:
             raise _missing("PID", fields, 3)
         if topic == "merge":
-            _check_merge(message, live, self._place)
+            _check_merge(message, patient.known_as(message, fields, self._place), self._place)
         if topic == "siu" and not clinic.appointment_id(message):
             raise _missing("SCH", message.first("SCH"), 2)
         if topic in ("orm", "oru") and not clinic.order_id(message):
             raise _missing("OBR", message.first("OBR"), 2)
-        return patient.key(live) or clinic.appointment_id(message) or self._place.default(message)
+        return who or clinic.appointment_id(message) or self._place.default(message)
 
     def _dedupe_key(self, header: Header, body: bytes) -> str:
         # Ids repeat after a sender's restart; only with the same content is it the same message.
         digest = hashlib.blake2b(body, digest_size=_SIZE_OF_DIGEST).hexdigest()
-        return "|".join((*header.fields[3:5], header.fields[10], digest))
+        return f"{header.fields[3]}|{header.fields[4]}|{header.fields[10]}|{digest}"
 
     def _reply(self, header: Header, code: Code, received_at: int, fault: Fault | None) -> Reply:
         now = self._second(received_at // clock.SECOND)
@@ -249,7 +251,7 @@ def _check_header(parsed: _Parsed) -> None:
     version = header.fields[12].strip()
     if version and not version.startswith("2"):
         raise _Wrong(Code.REJECT, Reason.UNSUPPORTED, Fault(203, "only HL7 version 2 is spoken here", ("MSH", 1, 12)))
-    if parsed.message.count("MSH") > 1:
+    if not parsed.alone and parsed.message.count("MSH") > 1:
         raise _malformed(100, "more than one message in one frame", ("MSH", 2, 0))
     if "\n" in parsed.message.whole and len(parsed.message.segments) == 1:
         raise _malformed(

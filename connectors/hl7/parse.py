@@ -83,6 +83,10 @@ class Message:
         """How many segments of that name there are."""
         return self.whole.count(f"\r{name}") + (name == _HEADER)
 
+    def goes_on(self, start: str) -> bool:
+        """Whether any segment behind the first begins so."""
+        return f"\r{start}" in self.whole
+
     def all(self, name: str) -> list[list[str]]:
         """The fields of every segment of that name, in order; index is HL7's number, 0 the name. Of MSH, 1 is the separator itself."""
         return [self._split(line) for line in self.segments if line[:3] == name]

@@ -4,6 +4,7 @@ In plain data a key that is missing means the message does not say, ``None`` tha
 """
 
 import re
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from connectors.hl7.parse import NULL, Message
@@ -27,7 +28,7 @@ _USE = {
 }
 _NOT_A_VOICE = frozenset({"FX", "MD", "BP", "TDD", "TTY", "SAT"})
 _MOBILE = re.compile(r"(?:\+?86)?1[3-9][0-9]{9}")
-_PREFERRED = ("MR", "PI", "PT", "PN")
+_PREFERRED = {"MR": 0, "PI": 1, "PT": 2, "PN": 3}
 _ADDRESS, _COUNTY, _AT_WORK = 11, 12, 14
 _CONTACT_FIELDS = (_ADDRESS, 13, _AT_WORK, 40)
 
@@ -67,7 +68,14 @@ def known_as(message: Message, fields: list[str] | None, place: Place) -> list[d
     """PID-3, else PID-2, where senders before 2.3.1 put it."""
     if fields is None:
         return []
-    return identifiers(message, _at(fields, 3), place) or identifiers(message, _at(fields, 2), place)
+    return list(identifiers(message, _at(fields, 3), place)) or list(identifiers(message, _at(fields, 2), place))
+
+
+def known_by(message: Message, fields: list[str] | None, place: Place) -> str:
+    """``key`` of those that ``known_as`` finds, of which no more are read than it takes."""
+    if fields is None:
+        return ""
+    return key(identifiers(message, _at(fields, 3), place)) or key(identifiers(message, _at(fields, 2), place))
 
 
 def merged(message: Message, place: Place) -> list[dict[str, str]]:
@@ -75,12 +83,11 @@ def merged(message: Message, place: Place) -> list[dict[str, str]]:
     fields = message.first("MRG")
     if fields is None:
         return []
-    return identifiers(message, _at(fields, 1), place)
+    return list(identifiers(message, _at(fields, 1), place))
 
 
-def identifiers(message: Message, field: str, place: Place) -> list[dict[str, str]]:
+def identifiers(message: Message, field: str, place: Place) -> Iterator[dict[str, str]]:
     """A CX list as ``{id, authority, type, scope}``. Nulls, blanks and rows of zeros name nobody. A type that is missing is MR."""
-    out = []
     for repetition in message.repetitions(field):
         parts = message.texts(repetition, 5)
         value = parts[0]
@@ -89,19 +96,19 @@ def identifiers(message: Message, field: str, place: Place) -> list[dict[str, st
         # The first subcomponent of CX-4 is its namespace; only an authority without one is looked at more closely.
         authority = parts[3] or _universal(message, repetition) or place.default(message)
         kind = parts[4].upper() or "MR"
-        out.append({"id": value, "authority": authority, "type": kind, "scope": f"{authority}|{kind}"})
-    return out
+        yield {"id": value, "authority": authority, "type": kind, "scope": f"{authority}|{kind}"}
 
 
-def key(found: list[dict[str, str]]) -> str:
+def key(found: Iterable[dict[str, str]]) -> str:
     """The one identifier whose order is kept: the medical record number where there is one. ``""`` for nobody."""
-    if not found:
-        return ""
-    for kind in _PREFERRED:
-        for item in found:
-            if item["type"] == kind:
-                return f"{item['scope']}|{item['id']}"
-    return f"{found[0]['scope']}|{found[0]['id']}"
+    best, chosen = len(_PREFERRED) + 1, ""
+    for item in found:
+        rank = _PREFERRED.get(item["type"], len(_PREFERRED))
+        if rank < best:
+            best, chosen = rank, f"{item['scope']}|{item['id']}"
+        if not best:
+            break
+    return chosen
 
 
 def retired(live: list[dict[str, str]], old: list[dict[str, str]]) -> list[dict[str, str]]:
