@@ -267,7 +267,8 @@ class Door:
             return
         try:
             await self._ground.records.reject(held, keep=self._ground.tree.store.rejects)
-        except StoreError:
+        except (StoreError, asyncio.CancelledError):
+            # A door that hands over is cancelled here, and flushes once more before it ends; what is written already stays as it is.
             for reject in held:
                 self._rejects.add(reject)
             raise
