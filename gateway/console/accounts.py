@@ -49,7 +49,7 @@ def _state(desk: Desk, held: Held | None) -> tuple[str, Report | None]:
     report = next(iter(desk.keeper.reloads.reports()), None)
     if held is None:
         return "gone", report
-    if held.live and not held.going:
+    if held.live and not held.going and (held.source != FILE or desk.keeper.settled(held.name)):
         return LIVE, report
     if not desk.keeper.reloads.running():
         return "off", None

@@ -149,7 +149,7 @@ class Keeper:
             raise ConfigError(
                 f"account {name!r} takes things in", remedy="disable it first, and remove it when nothing of it waits"
             )
-        if not self._settled(name):
+        if not self.settled(name):
             raise ConfigError(
                 f"account {name!r} is not disabled yet where it runs", remedy="wait until its change is live"
             )
@@ -191,8 +191,8 @@ class Keeper:
         except NotRunning:
             return ""
 
-    # ------------------------------------------------------------------ rules
-    def _settled(self, name: str) -> bool:
+    def settled(self, name: str) -> bool:
+        """Whether nobody runs it any more as it was before its last change: doors that leave answer for some seconds after new ones begin."""
         if not self.reloads.running():
             return True
         changed = self._annex.changed(name)
@@ -200,6 +200,7 @@ class Keeper:
             self.reloads.since() > changed
         )
 
+    # ------------------------------------------------------------------ rules
     def _ready(self, connector: str, raw: Mapping[str, Any]) -> dict[str, Any]:
         card = self._premises.cards.get(connector)
         if card is None:

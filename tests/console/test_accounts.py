@@ -1,0 +1,43 @@
+"""The page of a kept account, without a browser."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gateway.annex import Annex
+from gateway.reload import LIVE, Reloads, Report
+from tests.api.kit import House, told
+from tests.console.test_entrance import signed_in
+
+
+@pytest.fixture
+def reloads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Reloads]:
+    """Those of a supervisor that began before the test."""
+    monkeypatch.setattr(Reloads, "running", lambda _: True)
+    one = Reloads(tmp_path)
+    one.hold()
+    yield one
+    one.let_go()
+
+
+def test_page_says_live_only_when_nobody_runs_the_version_before(tmp_path: Path, reloads: Reloads) -> None:
+    """Old doors answer while they leave: an account that is said to be disabled would still take things in, and could not be removed."""
+    kept = Annex(tmp_path)
+    options = {"connector": "feed", "auth": "none-on-loopback", "mapping": "feed/order", "disabled": True}
+    version = kept.keep("shop", options, version="", now=1)
+
+    async def story(house: House) -> None:
+        async with house.anybody() as client:
+            await signed_in(house, client)
+            report = Report(wishes=(), state="handing_over", began=house.ground.clock.now())
+            reloads.tell(report)
+            page = await client.get("/console/accounts/shop")
+            assert 'aria-current="step">Handing over' in page.text
+            assert "it takes nothing in" not in page.text
+            reloads.tell(Report(wishes=(), state=LIVE, began=report.began, ended=house.ground.clock.now()))
+            page = await client.get("/console/accounts/shop")
+            assert "Live: it takes nothing in" in page.text
+        await house.desk.keeper.remove("shop", version=version)
+
+    told(tmp_path, story, accounts=kept.all())
