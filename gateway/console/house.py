@@ -208,9 +208,9 @@ def _wanted(fields: dict[str, str], seat: frame.Seat, desk: Desk) -> access.Clie
 def _uses(fields: dict[str, str], scopes: tuple[str, ...], desk: Desk) -> tuple[str, ...]:
     """The accounts that records may be brought into, and partners acted through. ConfigError without a scope that needs them."""
     chosen = tuple(one.account.name for one in desk.accounts.all() if fields.get(f"account.{one.account.name}"))
-    if chosen and "imports:write" not in scopes:
+    if chosen and not {"imports:write", "actions:write"} & set(scopes):
         raise ConfigError(
-            "accounts to bring records into need the scope imports:write", remedy="choose both, or neither"
+            "accounts to use need the scope imports:write or actions:write", remedy="choose both, or neither"
         )
     return chosen
 
