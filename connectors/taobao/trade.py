@@ -77,7 +77,7 @@ def texts(value: Any) -> Any:
     if kind is dict:
         for key, item in value.items():
             if type(item) is not str:
-                value[key] = texts(item)
+                value[key] = str(item) if type(item) is int else texts(item)
         return value
     if kind is list:
         return [item if type(item) is str else texts(item) for item in value]
@@ -93,16 +93,17 @@ def trade_data(payload: bytes, *, zoned: bool = False) -> Data:
     tid = text(trade, "tid_str") or text(trade, "tid")
     if not tid:
         raise PayloadError("a trade without tid")
-    data = {
-        **(_zoned(trade) if zoned else trade),
-        "tid": tid,
-        "orders": {"order": lines},
-        "cases": cases_of(lines, [_zoned(refund) for refund in refunds] if zoned else refunds),
-        "parcels": _parcels(lines),
-        "as_of": newest(trade, refunds) + ("+08:00" if zoned else ""),
-    }
-    data["payment_state"] = _payment(data)
-    return data
+    as_of = newest(trade, refunds)
+    if zoned:
+        trade, refunds, as_of = _zoned(trade), [_zoned(refund) for refund in refunds], f"{as_of}+08:00"
+    # Just decoded, and nobody else's: what is worked out is put beside what was read.
+    trade["tid"] = tid
+    trade["orders"] = {"order": lines}
+    trade["cases"] = cases_of(lines, refunds)
+    trade["parcels"] = _parcels(lines)
+    trade["as_of"] = as_of
+    trade["payment_state"] = _payment(trade)
+    return trade
 
 
 def refund_data(payload: bytes, *, zoned: bool = False) -> Data:
@@ -128,7 +129,7 @@ def refund_ids(trade: Mapping[str, Any]) -> list[str]:
 
 def newest(trade: Mapping[str, Any], refunds: Sequence[Mapping[str, Any]]) -> str:
     """The latest ``modified`` of a trade and its cases: it never goes back from one reading to the next. ``""`` when none has one."""
-    return max([text(trade, "modified"), *(text(refund, "modified") for refund in refunds)])
+    return max([text(one, "modified") for one in (trade, *refunds)])
 
 
 def cases_of(lines: Sequence[Data], refunds: Sequence[Data]) -> list[Data]:
@@ -136,6 +137,8 @@ def cases_of(lines: Sequence[Data], refunds: Sequence[Data]) -> list[Data]:
     known = {text(refund, "refund_id") for refund in refunds}
     cases = list(refunds)
     for line in lines:
+        if "refund_id" not in line:
+            continue
         key = text(line, "refund_id")
         if key in _NO_REFUND or key in known:
             continue
@@ -152,7 +155,7 @@ def _parcels(lines: Sequence[Data]) -> list[Data]:
     parcels = {
         number: {"invoice_no": number, "logistics_company": text(line, "logistics_company")}
         for line in lines
-        if (number := text(line, "invoice_no"))
+        if "invoice_no" in line and (number := text(line, "invoice_no"))
     }
     return list(parcels.values())
 
