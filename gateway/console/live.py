@@ -105,7 +105,8 @@ async def _changes(seat: frame.Seat, desk: Desk, lives: Lives, cookie: str) -> A
         changed = {name: html for name, html in fresh.items() if shown.get(name) != html}
         yield ServerSentEventMessage(event="parts", data=msgspec.json.encode(changed).decode())
         shown = fresh
-        await desk.clock.sleep(EVERY)
+        # A stream that is cut off when its door leaves is a fault to a browser; one that has ended is asked for again.
+        await desk.watch.rest(EVERY)
 
 
 async def _seated(seat: frame.Seat, desk: Desk, lives: Lives, cookie: str) -> frame.Seat | None:

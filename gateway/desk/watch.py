@@ -1,6 +1,7 @@
 """Waiting for events: one look at the store four times a second for everybody who waits in this process, and none while nobody does."""
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Callable, Sequence
 
@@ -54,7 +55,7 @@ class Watch:
         self._recent: deque[EventRow] = deque(maxlen=_KEPT)
         self._floor = self._number = 0
         self._task: asyncio.Task[None] | None = None
-        self._closed = False
+        self._ended = asyncio.Event()
 
     async def wait(self, after: int, meant: Meant, *, seconds: float, most: int = 200) -> Heard | None:
         """What comes behind number ``after``, as soon as some of it is meant; nothing of it when the time is over. None when ``after`` is too
@@ -62,7 +63,7 @@ class Watch:
 
         ``after`` is a number up to which the caller has just read.
         """
-        if self._closed:
+        if self.closed:
             return Heard(rows=(), number=after)
         if self._task is None or self._task.done():
             self._begin(after)
@@ -72,7 +73,7 @@ class Watch:
 
     def close(self) -> None:
         """Let everybody go with nothing, and keep nobody waiting from now on: the process ends."""
-        self._closed = True
+        self._ended.set()
         for one in self._waiters:
             if not one.told.done():
                 one.told.set_result(Heard(rows=(), number=0))
@@ -82,7 +83,13 @@ class Watch:
     @property
     def closed(self) -> bool:
         """Whether this process is about to end: whoever is kept here is better off elsewhere."""
-        return self._closed
+        return self._ended.is_set()
+
+    async def rest(self, seconds: float) -> None:
+        """Wait so long, or until this process is about to end."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                _ = await self._ended.wait()
 
     @property
     def waiting(self) -> int:

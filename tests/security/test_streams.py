@@ -1,5 +1,6 @@
 """What a page streams is for whoever may see the page at that moment."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,26 @@ def test_stream_ends_with_the_session_and_with_the_role(tmp_path: Path, end: str
                 await users.change("ops", role=Role.VIEWER)
         with pytest.raises(StopAsyncIteration):
             await anext(stream)
+
+    told(tmp_path, story)
+
+
+def test_stream_ends_at_once_when_its_door_leaves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long it would rest before it looks again."""
+    monkeypatch.setattr(live, "EVERY", 3600.0)
+
+    async def story(house: House) -> None:
+        async with house.anybody() as client:
+            await signed_in(house, client)
+            cookie = client.cookies[frame.COOKIE]
+        stream = await _stream(house, cookie)
+        assert "here" in (await anext(stream)).data
+        left = asyncio.ensure_future(anext(stream, None))
+        await asyncio.sleep(0)
+        assert not left.done()
+        house.desk.watch.close()
+        async with asyncio.timeout(5):
+            assert await left is None
 
     told(tmp_path, story)
 
