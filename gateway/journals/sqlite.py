@@ -11,13 +11,13 @@ import functools
 import itertools
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
 from gateway.clock import Clock
 from gateway.errors import ConfigError, JournalError
 from gateway.journal import Copy, Draft, Entry, Receipt
+from gateway.journals.clerk import Clerk
 from gateway.journals.sqlite_file import COLUMNS, NAMES, PATIENCE, begin, connect, patiently
 from gateway.model.lane import Lane
 
@@ -86,8 +86,7 @@ class SqliteJournal:
         self._read_db = sqlite3.connect(
             f"{path.absolute().as_uri()}?mode=ro", uri=True, check_same_thread=False, isolation_level=None
         )
-        self._writer = ThreadPoolExecutor(1, "journal-writer")
-        self._reader = ThreadPoolExecutor(1, "journal-reader")
+        self._writer, self._reader = Clerk("journal-writer"), Clerk("journal-reader")
 
     async def append(self, drafts: Sequence[Draft]) -> Sequence[Receipt]:
         """See ``Journal.append``."""
@@ -188,7 +187,7 @@ class SqliteJournal:
     def _hand_over(self) -> None:
         group = self._flying = self._open
         self._open = _Group()
-        self._writer.submit(self._write_down, group)
+        self._writer.hand(functools.partial(self._write_down, group))
 
     def _committed(self, group: _Group, fault: BaseException | None) -> None:
         self._settle(group, fault)
@@ -253,7 +252,7 @@ class SqliteJournal:
     async def _ask(self, question: Callable[[sqlite3.Connection], T]) -> T:
         return await self._run(self._reader, lambda: question(self._read_db))
 
-    async def _run(self, thread: ThreadPoolExecutor, work: Callable[[], T]) -> T:
+    async def _run(self, thread: Clerk, work: Callable[[], T]) -> T:
         if self._closed:
             raise JournalError("the journal is closed", place=str(self._path))
         try:
