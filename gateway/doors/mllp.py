@@ -23,6 +23,7 @@ _KEEPALIVE = (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4))
 _PUSHED_BACK = 429
 _LONGEST_PAUSE = 5.0
 _LAST_WORDS = 1.0
+_END = FS + CR
 
 Accept = Callable[[Request], Awaitable[Reply]]
 
@@ -130,15 +131,26 @@ def address(listen: str) -> tuple[str, int]:
     return host.removeprefix("[").removesuffix("]"), int(port)
 
 
+class _Turn:
+    """A frame under way. ``reply`` is None until it is ``over``, and after it when there is none."""
+
+    __slots__ = ("over", "reply", "task")
+
+    def __init__(self) -> None:
+        self.task: asyncio.Task[None] | None = None
+        self.reply: Reply | None = None
+        self.over = False
+
+
 class _Connection(asyncio.Protocol):
-    """One peer. Frames wait in ``_waiting``, tasks run in ``_running``; answers leave in the order of both."""
+    """One peer. Frames wait in ``_waiting``, turns are under way in ``_running``; answers leave in the order of both."""
 
     def __init__(self, door: _Door, loop: asyncio.AbstractEventLoop) -> None:
         self._door = door
         self._loop = loop
         self._framer = Framer(door.max_frame, door.counts)
         self._waiting: deque[Frame] = deque()
-        self._running: deque[asyncio.Task[Reply]] = deque()
+        self._running: deque[_Turn] = deque()
         self._deadline: asyncio.TimerHandle | None = None
         self._transport: asyncio.Transport | None = None
         self.closed: asyncio.Future[None] = loop.create_future()
@@ -180,7 +192,8 @@ class _Connection(asyncio.Protocol):
         if frames:
             self._door.counts.frames += len(frames)
             self._waiting.extend(frames)
-            self._set_deadline(False)
+            if self._deadline is not None:
+                self._set_deadline(False)
             self._begin()
         if self._framer.inside and self._deadline is None:
             self._set_deadline(True)
@@ -195,13 +208,13 @@ class _Connection(asyncio.Protocol):
         self._begin()
 
     # ------------------------------------------------------------------ the door's side
-    def drain(self) -> list[asyncio.Task[Reply]]:
+    def drain(self) -> list[asyncio.Task[None]]:
         """Take nothing more; returns what is under way."""
         self._waiting.clear()
         if self._transport is not None and self._reading:
             self._reading = False
             self._transport.pause_reading()
-        return list(self._running)
+        return [turn.task for turn in self._running if turn.task is not None]
 
     def hang_up(self) -> None:
         """Close once what was written has left. What is under way goes on, for nobody: it may be durable already."""
@@ -219,10 +232,11 @@ class _Connection(asyncio.Protocol):
     def _begin(self) -> None:
         door = self._door
         while self._waiting and self._writable and not self._closing and len(self._running) < door.window:
-            task = self._loop.create_task(self._offer(self._waiting.popleft()))
-            self._running.append(task)
-            task.add_done_callback(self._settle)
-        self._throttle()
+            turn = _Turn()
+            self._running.append(turn)
+            turn.task = self._loop.create_task(self._serve(self._waiting.popleft(), turn))
+        if self._waiting or not self._reading:
+            self._throttle()
 
     def _throttle(self) -> None:
         wanted = len(self._waiting) < 2 * self._door.window
@@ -234,39 +248,49 @@ class _Connection(asyncio.Protocol):
         else:
             self._transport.pause_reading()
 
-    async def _offer(self, frame: Frame) -> Reply:
+    async def _serve(self, frame: Frame, turn: _Turn) -> None:
         door = self._door
         headers = {TRUNCATED: str(frame.size)} if frame.truncated else {}
         request = Request(
             method="MLLP", body=frame.content, peer=self._peer, headers=headers, received_at=door.clock.now()
         )
-        reply = await door.accept(request)
-        if reply.status != _PUSHED_BACK:
-            return reply
+        try:
+            reply = await door.accept(request)
+            turn.reply = reply if reply.status != _PUSHED_BACK else await self._offer_again(request, reply)
+        finally:
+            # Of a task that ends well nobody has to be told by the loop: that would take it another turn.
+            if turn.reply is None and turn.task is not None:
+                turn.task.add_done_callback(self._failed)
+            turn.over = True
+            self._settle()
+
+    async def _offer_again(self, request: Request, reply: Reply) -> Reply:
+        door = self._door
         until = door.clock.monotonic() + door.hold
         while reply.status == _PUSHED_BACK and door.clock.monotonic() < until:
             await door.clock.sleep(min(_LONGEST_PAUSE, _retry_after(reply)))
             reply = await door.accept(request)
         return reply
 
-    def _settle(self, task: asyncio.Task[Reply]) -> None:
+    def _failed(self, task: asyncio.Task[None]) -> None:
         error = None if task.cancelled() else task.exception()
         if error is not None:
             self._loop.call_exception_handler({"message": "an MLLP frame could not be accepted", "exception": error})
-        while self._running and self._running[0].done() and not self._closing:
-            self._answer(self._running.popleft())
+
+    def _settle(self) -> None:
+        running = self._running
+        while running and running[0].over and not self._closing:
+            self._answer(running.popleft().reply)
         if self._waiting:
             self._begin()
 
-    def _answer(self, task: asyncio.Task[Reply]) -> None:
+    def _answer(self, reply: Reply | None) -> None:
         assert self._transport is not None
-        if task.cancelled() or task.exception() is not None or task.result().status >= 400:
+        if reply is None or reply.status >= 400:
             self._door.counts.unanswered += 1
             self.hang_up()
-            return
-        body = task.result().body
-        if body:
-            self._transport.write(VT + body + FS + CR)
+        elif reply.body:
+            self._transport.write(VT + reply.body + _END)
 
     # ------------------------------------------------------------------ time
     def _set_deadline(self, wanted: bool) -> None:
