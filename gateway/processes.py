@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import importlib
 import ssl
 import tempfile
@@ -15,7 +16,7 @@ import structlog
 from gateway import audit, breaker, journal, limiter, settings, shelf, store, vaults
 from gateway.book import Book
 from gateway.clock import SECOND, Clock
-from gateway.connector import Account, Card, Reply, Request, Tools
+from gateway.connector import Account, Card, Tools
 from gateway.crew import crewed
 from gateway.doors.bridge import App, Later
 from gateway.doors.files import FilesDoor, Watched
@@ -194,14 +195,11 @@ class Door:
     async def _listen(self, opened: Opened, listeners: Listeners) -> Server:
         options, name = opened.account.options, opened.account.name
 
-        async def accept(request: Request) -> Reply:
-            return await self._receiver.accept(name, request)
-
         server = await serve_mllp(
             listen=options.listen,
             sockets=listeners.take(f"mllp/{options.listen}"),
             tls=tls_of(options, name),
-            accept=accept,
+            accept=functools.partial(self._receiver.accept, name),
             peers=options.peers,
             max_frame=options.max_frame,
             clock=self._ground.clock,
