@@ -9,7 +9,7 @@ import structlog
 
 from gateway import journal, limiter
 from gateway.clock import Clock, new_id
-from gateway.connector import Challenge, Inbound, Reason, Refused, Reply, Request
+from gateway.connector import Accepted, Inbound, Reason, Refused, Reply, Request
 from gateway.errors import JournalError
 from gateway.meters import Meters
 from gateway.model.lane import Lane
@@ -88,9 +88,9 @@ class Receiver:
             if pushed is not None:
                 return pushed
         outcome = opened.connector.receive(request)
-        if isinstance(outcome, Refused):
-            return self._refuse(opened, request, outcome)
-        if isinstance(outcome, Challenge) or not outcome.events:
+        if not isinstance(outcome, Accepted):
+            return self._refuse(opened, request, outcome) if isinstance(outcome, Refused) else outcome.reply
+        if not outcome.events:
             return outcome.reply
         wait = self._pressure.wait(self._lane(opened, outcome.events[0]))
         if wait:
