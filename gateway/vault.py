@@ -55,7 +55,8 @@ class Vault(Protocol):
     def keep(self) -> None:
         """Make the secrets of records that were sealed for the first time durable. To be called before what was sealed is committed.
 
-        Stale when another process made one of them meanwhile: what was sealed since the last ``keep`` must be sealed again.
+        Stale when another process made one of them meanwhile: what was sealed since the last ``keep`` must be sealed again. It is said once, to
+        whoever keeps next: tasks that share a vault seal and keep under one lock.
         """
         ...
 

@@ -59,15 +59,16 @@ class Worker:
             endpoints=endpoints, records=ground.records, ways=ways_of(ground, operators), claim=claim
         )
         self._rollout = rollout_of(ground)
+        sealing = asyncio.Lock()
         self._projector = Projector(
             reader=Reader(accounts=ground.accounts, vault=ground.vault, clock=ground.clock, rollout=self._rollout),
             log=ground.log, records=ground.records, vault=ground.vault, clock=ground.clock, meters=ground.meters,
             router=self._router, room=self._deliverer.room, newborn=self._deliverer.offer, claim=claim,
-            errands=self._errand_wake.set, lease=self._lease, alarm=Alarm(operators, ground.meters),
+            errands=self._errand_wake.set, lease=self._lease, alarm=Alarm(operators, ground.meters), sealing=sealing,
         )  # fmt: skip
         self._acting = Acting(
             accounts=ground.accounts, records=ground.records, vault=ground.vault, clock=ground.clock, meters=ground.meters,
-            ends=Ends(ground.accounts, self._router), told=self._due, alarm=Alarm(operators, ground.meters),
+            ends=Ends(ground.accounts, self._router), told=self._due, alarm=Alarm(operators, ground.meters), sealing=sealing,
         )  # fmt: skip
         gate = Gate(bulk_most=tree.journal.bulk_most, live_most=tree.journal.live_most)
         self._receiver = receiver_of(ground, gate=gate, rejects=RejectLog(), wake=wake.set)

@@ -1,6 +1,7 @@
 """Asking a partner to do something: what may be asked, by whom and about whom; written down before it is acknowledged."""
 
 import asyncio
+import contextlib
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -219,13 +220,12 @@ async def _kept(
 
 async def _sealed(desk: Desk, asked: Asked, name: str, meant: _Meant) -> bytes:
     for _ in range(_TRIES):
-        body = act_body.asked(asked.parameters, name, meant.customer, desk.vault)
-        try:
-            await asyncio.to_thread(desk.vault.keep)
+        # Another process may have given the customer a secret of its own meanwhile: sealed with ours it could not be opened.
+        with contextlib.suppress(Stale):
+            async with desk.sealing:
+                body = act_body.asked(asked.parameters, name, meant.customer, desk.vault)
+                await asyncio.to_thread(desk.vault.keep)
             return body
-        except Stale:
-            # Another process gave the customer a secret of its own meanwhile: sealed with ours it could not be opened.
-            continue
     raise Stale("other processes kept making the customer's secret", place=name)
 
 

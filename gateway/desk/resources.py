@@ -1,5 +1,6 @@
 """Everything that the partner API and the console act with, in one place."""
 
+import asyncio
 from collections.abc import Callable
 
 import msgspec
@@ -30,7 +31,8 @@ from gateway.vault import Vault
 
 
 class Desk(msgspec.Struct, kw_only=True):
-    """``guesses`` is how many unknown keys one address may try. ``parts`` looks at every part of the house and must be quick. ``below`` is an org unit with all units under it."""
+    """``guesses`` is how many unknown keys one address may try. ``parts`` looks at every part of the house and must be quick. ``below`` is an org unit with all units under it.
+    ``sealing`` is held by who seals texts of records until their secrets are kept."""
 
     clock: Clock
     records: store.Store
@@ -59,12 +61,13 @@ class Desk(msgspec.Struct, kw_only=True):
     witness: Witness
     parts: Callable[[], list[Part]]
     below: Callable[[str], frozenset[str]]
+    sealing: asyncio.Lock = msgspec.field(default_factory=asyncio.Lock)
 
     async def settler(self) -> Settler:
         """Acts on what a person decides; whoever subscribes now hears of it."""
         return Settler(
-            log=self.log, records=self.records, vault=self.vault, clock=self.clock, router=await self.router()
-        )
+            log=self.log, records=self.records, vault=self.vault, clock=self.clock, router=await self.router(), sealing=self.sealing
+        )  # fmt: skip
 
     async def router(self) -> Router:
         """Who is sent what, as of now."""

@@ -15,7 +15,7 @@ from gateway import store
 from gateway.action import Action, Died, Done, Happening, Late, PutOff, Refused, Silent, State, Wanted, step
 from gateway.clock import Clock
 from gateway.connector import Can, Command, Result, Whom
-from gateway.errors import GatewayError, PartnerDown, Stale, StoreError, Tampered, Verdict
+from gateway.errors import GatewayError, PartnerDown, Stale, StoreError, Tampered, VaultDown, Verdict
 from gateway.meters import Meters
 from gateway.pipeline import act_body
 from gateway.pipeline.accounts import Accounts, Opened
@@ -65,6 +65,7 @@ class Acting:
         told: Callable[[], None] = _nobody,
         alarm: Alarm | None = None,
         at_once: int = 4,
+        sealing: asyncio.Lock | None = None,
     ) -> None:
         self._accounts = accounts
         self._store = records
@@ -75,6 +76,8 @@ class Acting:
         self._told = told
         self._alarm = alarm
         self._at_once = at_once
+        # See ``Vault.keep``: of two in one process the one would be told what the other sealed in vain.
+        self._sealing = sealing or asyncio.Lock()
         self._held: Counter[str] = Counter()
         self._rests: dict[str, float] = {}
         self._stopping = False
@@ -152,7 +155,7 @@ class Acting:
         while True:
             try:
                 return await self._keep(one, happened, result)
-            except StoreError as error:
+            except (StoreError, VaultDown) as error:
                 # The partner has answered: this must not be forgotten while we live.
                 _log.error("actions.unavailable", action=one.id, detail=error.detail)
                 await self._clock.sleep(1.0)
@@ -220,11 +223,12 @@ class Acting:
             _log.error("actions.misplaced", action=one.id, state=one.state.value, happened=type(happened).__name__)
             return
         errands = [errand(self._vault, one.account, fetch, now=now) for fetch in result.fetch] if result else []
-        if result is not None:
-            after = msgspec.structs.replace(after, body=self._answered(one, result))
         try:
-            # Off the loop: a customer may have got a secret of its own by this.
-            await asyncio.to_thread(self._vault.keep)
+            if result is not None:
+                async with self._sealing:
+                    after = msgspec.structs.replace(after, body=self._answered(one, result))
+                    # Off the loop: a customer may have got a secret of its own by this.
+                    await asyncio.to_thread(self._vault.keep)
             batch = self._ends.batch(after, now=now, errands=errands)
             await self._store.apply(batch)
         except Stale:

@@ -42,8 +42,11 @@ class Projector:
         lease: Callable[[], float] = lambda: 60.0,
         most: int = 256,
         alarm: Alarm | None = None,
+        sealing: asyncio.Lock | None = None,
     ) -> None:
         self._alarm = alarm
+        # See ``Vault.keep``: of two in one process the one would be told what the other sealed in vain.
+        self._sealing = sealing or asyncio.Lock()
         self._errands = errands
         self._reader = reader
         self._journal = log
@@ -117,7 +120,10 @@ class Projector:
         """Apply ``entries`` in one commit. An erased one changes nothing. ``before`` None re-projects entries behind the cursor (a retried dead letter)."""
         reads = [self._reader.read(entry) for entry in entries]
         found = await self._look(reads)
-        done = self._apply_all(reads, found)
+        async with self._sealing:
+            done = self._apply_all(reads, found)
+            # Off the loop: it waits for the disk. What comes back as Stale is sealed again, with secrets that last.
+            await asyncio.to_thread(self._vault.keep)
         after = None if before is None else msgspec.structs.replace(before, position=entries[-1].position)
         room = self._room()
         batch = msgspec.structs.replace(
@@ -128,8 +134,6 @@ class Projector:
             lease=self._clock.now() + int(self._lease() * SECOND),
             claim_most=max(0, room),
         )
-        # Off the loop: it waits for the disk. What comes back as Stale is sealed again, with secrets that last.
-        await asyncio.to_thread(self._vault.keep)
         claimed = await self._store.apply(batch)
         self._report(done)
         if claimed:

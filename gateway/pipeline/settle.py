@@ -35,13 +35,22 @@ class Settler:
     """Acts on stored things. Works beside a running gateway: what it writes is found by the sweep. ``router`` tells who hears of it."""
 
     def __init__(
-        self, *, log: journal.Journal, records: store.Store, vault: Vault, clock: Clock, router: Router | None = None
+        self,
+        *,
+        log: journal.Journal,
+        records: store.Store,
+        vault: Vault,
+        clock: Clock,
+        router: Router | None = None,
+        sealing: asyncio.Lock | None = None,
     ) -> None:
         self._journal = log
         self._store = records
         self._vault = vault
         self._clock = clock
         self._router = router or Router(())
+        # See ``Vault.keep``: of two in one process the one would be told what the other sealed in vain.
+        self._sealing = sealing or asyncio.Lock()
 
     async def retry(self, letters: Sequence[store.DeadLetter]) -> dict[str, GatewayError]:
         """Write the entries down once more, in the order given, so that they are projected with today's mappings. Those that cannot be stay as they
@@ -116,9 +125,10 @@ class Settler:
             entry=pair.id, account=found.by_id[survivor].account, connector="", mapping="", stem="", at=now, unit=None
         )
         world = World(found, self._vault)
-        world.merge(identity.Merge(survivor, loser, f"settled by a person: {pair.reason}"), cause)
+        async with self._sealing:
+            world.merge(identity.Merge(survivor, loser, f"settled by a person: {pair.reason}"), cause)
+            await asyncio.to_thread(self._vault.keep)
         await self._router.units.load(self._store)
-        await asyncio.to_thread(self._vault.keep)
         await self._store.apply(
             msgspec.structs.replace(
                 world.batch(),
@@ -155,6 +165,12 @@ class Settler:
         await _until_fresh(lambda: self._unmerge(merge))
 
     async def _unmerge(self, merge: store.Merge) -> None:
+        async with self._sealing:
+            batch = await self._parted(merge)
+            await asyncio.to_thread(self._vault.keep)
+        await self._store.unmerge(merge, batch)
+
+    async def _parted(self, merge: store.Merge) -> store.Batch:
         before: dict[str, Any] = msgspec.json.decode(merge.before)
         if "loser" not in before:
             raise Erased(
@@ -175,7 +191,7 @@ class Settler:
         given = await self._store.moved(merge.id)
         events = [self._event(survivor, kept, loser.id, now), self._event(loser, lost, survivor.id, now, list(given))]
         await self._router.units.load(self._store)
-        batch = store.Batch(
+        return store.Batch(
             gone=[(edge.key, survivor.id) for edge in edges],
             edges=[self._back(edge, loser.id) for edge in edges],
             rows=[self._row(survivor, kept, now), self._row(loser, lost, now)],
@@ -183,8 +199,6 @@ class Settler:
             events=events,
             deliveries=[one for event in events for one in self._router.deliveries(event, now=now)],
         )
-        await asyncio.to_thread(self._vault.keep)
-        await self._store.unmerge(merge, batch)
 
     def _back(self, edge: store.Edge, owner: str) -> store.Edge:
         value = self._vault.open_text(edge.value, f"{edge.customer}/identities.value")

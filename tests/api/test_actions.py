@@ -263,6 +263,20 @@ def test_key_holds_when_the_customer_becomes_known_meanwhile(tmp_path: Path) -> 
     story(tmp_path, work)
 
 
+def test_asking_waits_for_who_is_sealing_in_the_same_process(tmp_path: Path) -> None:
+    """The vault's warning that something was sealed in vain is said once, and meant for them."""
+
+    async def work(house: House, _api: Api, caller: httpx.AsyncClient) -> None:
+        assert (await house.desk.settler())._sealing is house.desk.sealing
+        async with house.desk.sealing:
+            asking = house.start(ask(caller, MESSAGE))
+            await asyncio.wait([asking], timeout=0.5)
+            assert not asking.done()
+        assert (await asking).status_code == 202
+
+    story(tmp_path, work)
+
+
 async def _forget_answers(house: House) -> None:
     for one in await house.desk.shelf.documents("idempotency"):
         await house.desk.shelf.unfile("idempotency", one.key, before=one.version)

@@ -11,7 +11,7 @@ from gateway.action import Action, State, Wanted
 from gateway.clock import SECOND
 from gateway.connector import Account, Can, Card, Command, Meta, Options, Parameters, Result, Text
 from gateway.connector import Action as Offered
-from gateway.errors import ConfigError, GatewayError, PartnerDenied, PartnerDown, PartnerQuota, StoreError
+from gateway.errors import ConfigError, GatewayError, PartnerDenied, PartnerDown, PartnerQuota, StoreError, VaultDown
 from gateway.model.values import Sensitivity
 from gateway.pipeline import act_body
 from gateway.pipeline.accounts import Accounts, Opened
@@ -194,7 +194,8 @@ def test_those_about_one_thing_are_done_in_their_order(tmp_path: Path) -> None:
     told(tmp_path, story)
 
 
-def test_answer_is_not_forgotten_while_the_store_is_away(tmp_path: Path) -> None:
+@pytest.mark.parametrize("fault", [StoreError("the disk is full"), VaultDown("the module is away")])
+def test_answer_is_not_forgotten_while_store_or_keys_are_away(tmp_path: Path, fault: GatewayError) -> None:
     """The partner is asked once; what it said is written down when there is somewhere to write it."""
 
     async def story(house: House) -> None:
@@ -208,7 +209,7 @@ def test_answer_is_not_forgotten_while_the_store_is_away(tmp_path: Path) -> None
             nonlocal failures
             if failures:
                 failures -= 1
-                raise StoreError("the disk is full")
+                raise fault
             return await applied(batch)
 
         records.apply = away  # type: ignore[method-assign]
