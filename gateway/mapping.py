@@ -311,27 +311,29 @@ def _compile_identity(piece: mapfile.Piece, names: steps.Names) -> Read:
     retired = _flag(keys.get("retired"), plan)
     when = source(keys["when"]).read if "when" in keys else None
 
-    def claim(data: Any, run: steps.Run) -> Sequence[Assertion]:
-        if when is not None and not paths.holds(when(data, run)):
-            return ()
-        said, _there = gather(data, run)
-        found, within = said.get("value"), said.get("scope")
-        if not found or within is None or is_masked(found):
-            return ()
-        return (
-            Assertion(
-                namespace=namespace,
-                scope=within,
-                value=found,
-                verified=verified is True or (verified is not False and verified(data, run) is True),
-                retired=retired is True or (retired is not False and retired(data, run) is True),
-            ),
-        )
+    each = source(keys["each"]).read if "each" in keys else None
 
-    if "each" not in keys:
-        return claim
-    each = source(keys["each"]).read
-    return lambda data, run: [made for item in _listed(each(data, run)) for made in claim(item, run)]
+    def read(data: Any, run: steps.Run) -> list[Assertion]:
+        claims = []
+        for item in (data,) if each is None else _listed(each(data, run)):
+            if when is not None and not paths.holds(when(item, run)):
+                continue
+            said, _there = gather(item, run)
+            found, within = said.get("value"), said.get("scope")
+            if not found or within is None or is_masked(found):
+                continue
+            claims.append(
+                Assertion(
+                    namespace=namespace,
+                    scope=within,
+                    value=found,
+                    verified=verified if isinstance(verified, bool) else verified(item, run) is True,
+                    retired=retired if isinstance(retired, bool) else retired(item, run) is True,
+                )
+            )
+        return claims
+
+    return read
 
 
 def _flag(piece: mapfile.Piece | None, plan: steps.Plan) -> Read | bool:

@@ -142,8 +142,9 @@ class Message:
             parts = [self.text(part) for part in parts]
         elif " " in repetition:
             parts = [part.strip() for part in parts]
-        missing = least - len(parts)
-        return parts + [""] * missing if missing > 0 else parts
+        if len(parts) < least:
+            parts += [""] * (least - len(parts))
+        return parts
 
     def field(self, fields: Sequence[str] | None, number: int, least: int = 1) -> list[str]:
         """``texts`` of a field's first repetition, all ``""`` when the field or the whole segment is not there."""

@@ -351,7 +351,8 @@ def _chained(reads: Sequence[Read], data: Any, run: Run) -> Any:
 
 def _compile_items(piece: Piece, target: Target, plan: Plan, known: Sequence[str]) -> Read:
     keys = piece.keys(known, required=("fields",))
-    make = maker(compile_parts(keys["fields"], target.of, plan), target.of)
+    parts, build = compile_parts(keys["fields"], target.of, plan), target.of
+    gather, constant = gatherer(parts), _constants(parts)
     when = source(keys["when"]).read if "when" in keys else None
     each = source(keys["each"]).read if "each" in keys else None
 
@@ -362,9 +363,9 @@ def _compile_items(piece: Piece, target: Target, plan: Plan, known: Sequence[str
         found = []
         for item in items:
             if when is None or paths.holds(when(item, run)):
-                made = make(item, run)
-                if made is not UNSET:
-                    found.append(made)
+                kwargs, there = gather(item, run)
+                if there or constant:
+                    found.append(build(**kwargs))
         return found
 
     return read
