@@ -11,6 +11,10 @@ from gateway.model.lane import Lane
 
 T = TypeVar("T")
 
+# Bytes are written as they are. The driver knows that of other types; of bytes it asks, by attributes they do not have, which costs half of binding
+# a row.
+sqlite3.register_adapter(bytes, bytes)
+
 PATIENCE = 10.0
 """Seconds for which another process is waited for."""
 _VERSION = 1
