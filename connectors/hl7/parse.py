@@ -164,7 +164,7 @@ class Message:
     def pieces(self, repetition: str, most: int) -> list[str]:
         """The subcomponents of the first ``most`` components as ``text``, all in one row."""
         parts = repetition.split(self._component, most)[:most]
-        return self.texts(self._component.join(parts).replace(self._sub, self._component), 0)
+        return [part.strip() for part in self.texts(self._component.join(parts).replace(self._sub, self._component), 0)]
 
     def get(self, path: str) -> str | None:
         """The leaf at ``PID-5``, ``PID-5.1``, ``PID-3(2).4.1`` or ``OBX(2)-5``; counts from 1. Parts that are not named are the first.

@@ -256,6 +256,20 @@ def test_empty_repetitions_keep_their_positions() -> None:
     assert (read.get("PID-13"), read.get("PID-13(2)"), read.repetitions("~0777")) == ("", "07778895566", ["", "0777"])
 
 
+def test_subcomponents_of_some_components_stand_in_one_row() -> None:
+    """As texts: white space of any kind is off, escapes are resolved after splitting, what comes later is left out."""
+    read = message("PID|1||7||||||||a&\tb^c\\T\\d&&^e")
+    assert read.pieces(read.all("PID")[0][11], 2) == ["a", "b", "c&d", "", ""]
+
+
+def test_a_first_component_is_read_whether_its_field_is_plain_or_not() -> None:
+    """Of the first repetition; a null and a field that is not there say nothing."""
+    read = message('PV1|1|I|a\\S\\b^x~c|""|| d ^e')
+    fields = read.first("PV1")
+    assert [read.value(fields, number) for number in (2, 3, 4, 5, 6, 99)] == ["I", "a^b", "", "", "d", ""]
+    assert read.value(None, 1) == ""
+
+
 def test_a_path_of_another_shape_is_the_callers_mistake() -> None:
     """ValueError, at once."""
     for path in ("PID", "PID.5", "pid-5", "PID-5.", "PID-5(x)"):
