@@ -12,6 +12,8 @@ from gateway.desk.alerts import Limits
 from gateway.desk.channels import Wanted
 from gateway.desk.premises import Premises
 from gateway.errors import ConfigError, GatewayError
+from gateway.language import times
+from gateway.language.converters import Refusal
 from gateway.model.lane import Lane
 from gateway.model.secret import MASK, Secret
 from gateway.pipeline import versions
@@ -47,17 +49,38 @@ def _account(
         {key: raw[key] for key in raw if key in _OPTION_FIELDS}, settings.Account, where
     )
     options = settings.convert({key: raw[key] for key in raw if key not in _OPTION_FIELDS}, card.options, where)
+    if not min(common.rate, common.burst) >= 0:
+        raise ConfigError("rate and burst are 0 or more", place=at("rate"))
     return Account(
         name=name,
         connector=card.name,
         options=options,
         unit=common.unit,
-        zone=common.timezone or tree.gateway.timezone,
+        zone=_zone(common.timezone, at("timezone"))
+        if common.timezone
+        else _zone(tree.gateway.timezone, "gateway.timezone"),
         lane=Lane(common.lane) if common.lane else None,
         disabled=common.disabled,
         api_base=common.api_base,
-        tolerance=None if common.tolerance == "off" else settings.duration(common.tolerance),
+        tolerance=None if common.tolerance == "off" else _seconds(common.tolerance, at("tolerance")),
     )
+
+
+def _zone(name: str, place: str) -> str:
+    try:
+        _ = times.zone_of(name)
+    except Refusal as error:
+        raise ConfigError(
+            f"{name!r} is no time zone", place=place, remedy="an IANA name, such as Asia/Shanghai"
+        ) from error
+    return name
+
+
+def _seconds(text: str, place: str) -> float:
+    try:
+        return settings.duration(text)
+    except ValueError as error:
+        raise ConfigError(str(error), place=place) from error
 
 
 def _places(name: str, raw: Mapping[str, Any], place: str) -> Callable[[str], str]:
@@ -79,7 +102,7 @@ def _need_within(tree: settings.Settings, raw: Mapping[str, Any], at: Callable[[
     # Whoever may keep accounts is no owner of this machine: a watched directory gives its files away, and renames them.
     drop = (tree.gateway.data_dir / "drop").resolve()
     watch = raw.get("watch")
-    if watch and not Path(str(watch)).resolve().is_relative_to(drop):
+    if watch and ("\0" in str(watch) or not Path(str(watch)).resolve().is_relative_to(drop)):
         raise ConfigError(
             f"an account that is kept here may watch directories below {drop} only", place=at("watch"), remedy="name one below it, or put the account into the config file"
         )  # fmt: skip
@@ -92,11 +115,8 @@ def account_faults(
     alone = msgspec.structs.replace(tree, accounts={name: raw})
     try:
         accounts_of(alone, cards)
-        rate_of(raw)
     except ConfigError as error:
         return [error]
-    except ValueError as error:
-        return [ConfigError(str(error), place=f"accounts.{name}")]
     return []
 
 

@@ -87,9 +87,9 @@ class Succession:
         _need_same(self._tree, tree)
         accounts = configure.accounts_of(tree, CARDS)
         programs = configure.programs_of(tree, CARDS)
-        fresh = self._listeners.open(_mllp(accounts.values()))
-
         texts = _texts(tree, programs)
+        # Last: whatever is refused before leaves no queue behind in which partners would wait for nobody.
+        fresh = self._listeners.open(_mllp(accounts.values()))
 
         def adopt() -> None:
             self._listeners.close(self._listeners.others([*_http(tree), *_mllp(accounts.values())]))
@@ -180,10 +180,16 @@ def _check(tree: settings.Settings, programs: configure.Programs, accounts: Mapp
 
 def _texts(tree: settings.Settings, programs: configure.Programs) -> dict[tuple[str, str], bytes]:
     own = tree.gateway.mappings
-    return {
-        (name, stem): (versions.folder_of(own, name, stem) / name / f"{stem}.yaml").read_bytes()
-        for name, stem in programs
-    }
+    try:
+        return {
+            (name, stem): (versions.folder_of(own, name, stem) / name / f"{stem}.yaml").read_bytes()
+            for name, stem in programs
+        }
+    except OSError as error:
+        # Somebody is changing them at this moment.
+        raise ConfigError(
+            f"cannot be read: {error.strerror}", place=str(error.filename), remedy="reload again"
+        ) from error
 
 
 def changes(old: settings.Settings, new: settings.Settings) -> Changes:

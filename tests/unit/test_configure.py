@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from connectors.registry import CARDS
 from gateway import configure, sealing, settings
-from gateway.errors import VaultError
+from gateway.errors import ConfigError, VaultError
 from gateway.model.secret import Secret
 from gateway.vaults.file import open_vault
 
@@ -42,3 +43,25 @@ def test_a_simulated_partner_knows_what_is_sealed(tmp_path: Path) -> None:
     options = configure.plain_options(raw, lambda secret: sealing.unsealed(secret, vault))
 
     assert options == {"mapping": "feed/order", "secret": "a-shop-secret"}
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("tolerance", "abc"), ("timezone", "Mars/Olympus"), ("rate", -1), ("rate", float("nan"))]
+)
+def test_what_an_account_cannot_be_is_told_with_its_place(option: str, value: object) -> None:
+    """As a fault of the config and nothing else: the supervisor of a running gateway reads it, and goes on as before."""
+    feed = {"connector": "feed", "mapping": "feed/order", "auth": "none-on-loopback", option: value}
+    with pytest.raises(ConfigError) as caught:
+        configure.accounts_of(settings.Settings(accounts={"erp": feed}), CARDS)
+    assert caught.value.place.endswith(f"accounts.erp.{option}")
+
+
+def test_zone_of_the_house_is_one() -> None:
+    """It is that of every account that names none."""
+    tree = settings.Settings(
+        gateway=settings.Gateway(timezone="Mars/Olympus"),
+        accounts={"erp": {"connector": "feed", "mapping": "feed/order", "auth": "none-on-loopback"}},
+    )
+    with pytest.raises(ConfigError) as caught:
+        configure.accounts_of(tree, CARDS)
+    assert caught.value.place == "gateway.timezone"
