@@ -119,7 +119,8 @@ def clients_make(
     )
 
     async def work(ground: Ground) -> Made:
-        await trace(ground, "client_make", name, scopes=" ".join(scope), grants=" ".join(grant), reason=reason)
+        said = _named(scopes=scope, grants=grant, accounts=account, reason=reason, unit=unit, until=until)
+        await trace(ground, "client_make", name, **said)
         return await _clients(ground).make(client)
 
     _show_made(on_ground(config, work), json=json)
@@ -160,12 +161,8 @@ def clients_change(
         if found is None:
             raise ConfigError(f"no client {client}", remedy="gateway clients list")
         one, version = found
-        said = " ".join(
-            f"{name}={value}"
-            for name, value in {"scopes": " ".join(scope), "unit": unit, "until": until}.items()
-            if value
-        )
-        await trace(ground, "client_change", client, what=said, grants=" ".join(grant), reason=reason)
+        said = _named(scopes=scope, grants=grant, accounts=account, reason=reason, unit=unit, until=until)
+        await trace(ground, "client_change", client, **said, **_named(rate=rate, burst=burst))
         changed = msgspec.structs.replace(one, **named, grants={**one.grants, **grants})
         await clients.change(changed, before=version)
 
@@ -213,6 +210,11 @@ def clients_revoke(client: str, *, config: Config = None) -> int:
     theirs = on_ground(config, work)
     out.print(f"{client} has ended" + (f"; disabled: {', '.join(theirs)}" if theirs else ""))
     return DONE
+
+
+def _named(**given: object) -> dict[str, str]:
+    """For the trail: what was said, lists as words."""
+    return {name: " ".join(value) if isinstance(value, tuple) else str(value) for name, value in given.items() if value}
 
 
 def _show_made(made: Made, *, json: bool) -> None:

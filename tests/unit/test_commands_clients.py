@@ -38,11 +38,15 @@ def test_client_is_made_changed_rotated_and_ended(config: Path, capsys: pytest.C
             "events:read",
             "--grant",
             "identity=clear@2099-01-01T00:00:00Z",
+            "--account",
+            "corp",
+            "--rate",
+            "5",
         )
         == 0
     )
     (one,) = said(config, capsys, "list")
-    assert (one["scopes"], one["unit"], one["rate"]) == ("orders:read events:read", "EAST", "20/s")
+    assert (one["scopes"], one["unit"], one["rate"]) == ("orders:read events:read", "EAST", "5/s")
     assert one["grants"] == "identity=clear@2099-01-01T00:00:00+00:00 contact=drop health=drop finance=drop"
     rotated = said(config, capsys, "rotate", name, "--overlap", "0s")
     assert rotated["api_key"] != key
@@ -52,7 +56,12 @@ def test_client_is_made_changed_rotated_and_ended(config: Path, capsys: pytest.C
     assert made["client_secret"] not in json.dumps(one)
     capsys.readouterr()
     main_app(["audit", "list", "--json", "--config", str(config)], exit_on_error=False, result_action="return_value")
-    assert [line["verb"] for line in json.loads(capsys.readouterr().out)] == [
+    acts = json.loads(capsys.readouterr().out)
+    assert acts[0]["detail"] == {"scopes": "customers:read", "grants": "contact=drop", "unit": "EAST"}
+    assert acts[1]["detail"] == {
+        "scopes": "orders:read events:read", "grants": "identity=clear@2099-01-01T00:00:00Z", "accounts": "corp", "rate": "5.0",
+    }  # fmt: skip
+    assert [line["verb"] for line in acts] == [
         "client_make",
         "client_change",
         "client_rotate",
