@@ -21,13 +21,12 @@ class Clerk(Executor):
         self._name = name
         self._work: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
         self._thread: Thread | None = None
+        self._left = False
 
     def hand(self, work: Callable[[], object]) -> None:
-        """Do ``work``, which must not raise, when everything before it is done."""
+        """Do ``work``, which must not raise, when everything before it is done. RuntimeError after ``shutdown``."""
         if self._thread is None:
-            # What was never closed must not keep the process from ending.
-            self._thread = Thread(target=self._run, name=self._name, daemon=True)
-            self._thread.start()
+            self._thread = self._begun()
         self._work.put(work)
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> "Future[T]":
@@ -38,11 +37,20 @@ class Clerk(Executor):
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: ARG002 - nothing is cancelled
         """See ``Executor.shutdown``. What was handed over is done first."""
-        if self._thread is None:
+        thread, self._thread, self._left = self._thread, None, True
+        if thread is None:
             return
         self._work.put(None)
         if wait:
-            self._thread.join()
+            thread.join()
+
+    def _begun(self) -> Thread:
+        if self._left:
+            raise RuntimeError("nothing more is done here")
+        # What was never closed must not keep the process from ending.
+        thread = Thread(target=self._run, name=self._name, daemon=True)
+        thread.start()
+        return thread
 
     def _run(self) -> None:
         while (work := self._work.get()) is not None:

@@ -57,3 +57,13 @@ def test_clerk_without_work_has_no_thread() -> None:
     clerk = Clerk("clerk")
     assert threading.active_count() == before
     clerk.shutdown()
+
+
+def test_work_after_the_end_is_refused() -> None:
+    """Whoever waited for it would wait for ever; leaving twice is harmless."""
+    clerk = Clerk("clerk")
+    clerk.hand(lambda: None)
+    for _ in range(2):
+        clerk.shutdown()
+    with pytest.raises(RuntimeError):
+        clerk.submit(lambda: None)
