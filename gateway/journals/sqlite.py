@@ -236,8 +236,8 @@ class SqliteJournal:
     def _commit(self, lanes: dict[str, list[Any]]) -> None:
         db = self._write_db
         inserts = [insert for lane, values in lanes.items() for insert in _inserts(lane, values)]
-        if len(inserts) == 1:
-            # Commits by itself, which spares two more statements.
+        # One commits by itself, which spares two more statements; not within what an undoing that failed has left open.
+        if len(inserts) == 1 and not db.in_transaction:
             patiently(lambda: db.execute(*inserts[0]), self._clock)
             return
         try:

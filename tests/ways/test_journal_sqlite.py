@@ -145,6 +145,22 @@ def test_call_into_both_lanes_that_fails_leaves_neither(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
+def test_transaction_left_open_acknowledges_nothing(tmp_path: Path) -> None:
+    """What would be written into it and never committed is refused; then it is undone, and the journal goes on."""
+    path = tmp_path / "journal.db"
+
+    async def main() -> None:
+        log = open_journal(path, clock=TurnedClock())
+        log._write_db.execute("BEGIN")
+        with pytest.raises(JournalError):
+            await log.append([draft(1)])
+        assert [r.known for r in await log.append([draft(1)])] == [False]
+        assert ids(await everything(log)) == [draft(1).id]
+        await log.close()
+
+    asyncio.run(main())
+
+
 @pytest.mark.parametrize("size", [40, 3000, 40_000], ids=["short", "a page", "overflowing"])
 def test_replaced_payload_is_in_no_file_after_scrubbing(tmp_path: Path, size: int) -> None:
     """Neither in the database, nor in what its pages freed, nor in the log."""
