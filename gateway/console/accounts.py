@@ -1,7 +1,7 @@
 """One kept account: where it stands, whether it is live, its earlier versions, and switching it off and on, going back and removing it."""
 
 from typing import Any
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
 import msgspec
 from litestar import Request, Response, get, post
@@ -34,7 +34,7 @@ def address(name: str, **query: str) -> str:
 
 async def parts(seat: frame.Seat, desk: Desk) -> dict[str, str]:
     """How far it is from what was saved to what runs."""
-    name = unquote(seat.path.rpartition("/")[2])
+    name = seat.path.rpartition("/")[2]
     held = desk.keeper.get(name)
     state, report = _state(desk, held)
     line = await _answers(desk, name, report) if state == LIVE and report else None
@@ -84,7 +84,7 @@ async def _page(
     filed = held is not None and held.source == FILE and not held.going
     return frame.page(
         request, "account.html", now=desk.clock.now(), here="connectors", status=status, held=held, name=name, card=card, faults=faults,
-        parts=await parts(msgspec.structs.replace(seat, path=f"/console/accounts/{quote(name)}"), desk), filed=filed,
+        parts=await parts(msgspec.structs.replace(seat, path=f"/console/accounts/{name}"), desk), filed=filed,
         options=masked(desk, name, card) if filed else {}, waiting=await desk.keeper.waiting(name) if filed else 0,
         past=[(one, _differs(desk, name, one.options, card)) for one in desk.keeper.past(name)] if filed else [],
         did=seat.query.get("did", ""),

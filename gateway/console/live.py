@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
+from urllib.parse import unquote
 
 import msgspec
 from litestar import Request, get
@@ -61,7 +62,8 @@ async def live(
 ) -> ServerSentEvent:
     """``?at=<path of the page>`` and the page's own query beside it."""
     seat = frame.seat_of(request)
-    at = request.query_params.get("at", "")
+    # As the browser has it in its address; names may be Chinese.
+    at = unquote(request.query_params.get("at", ""))
     if lives.find(at) is None:
         raise NotFoundException("this page has nothing that changes by itself")
     if not lives.allow(at, seat.viewer):

@@ -6,9 +6,30 @@ from pathlib import Path
 import pytest
 
 from gateway.annex import Annex
+from gateway.console import live
 from gateway.reload import LIVE, Reloads, Report
 from tests.api.kit import House, told
 from tests.console.test_entrance import signed_in
+
+
+def test_pages_of_an_account_with_a_chinese_name_keep_themselves_up_to_date(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A browser asks for them by the address that it shows."""
+    monkeypatch.setattr(live, "_LONGEST", 0.5)
+    kept = Annex(tmp_path)
+    kept.keep("门店-2", {"connector": "feed", "auth": "none-on-loopback", "mapping": "feed/order"}, version="", now=1)
+
+    async def story(house: House) -> None:
+        async with house.anybody() as client:
+            await signed_in(house, client)
+            for place, part in (("connectors", "doctor"), ("accounts", "progress")):
+                page = await client.get(f"/console/{place}/门店-2")
+                assert page.status_code == 200
+                told = await client.get("/console/live", params={"at": page.request.url.raw_path.decode()})
+                assert f'"{part}":' in told.text
+
+    told(tmp_path, story, accounts=kept.all())
 
 
 @pytest.fixture
