@@ -13,11 +13,12 @@ from litestar.response import Redirect
 from gateway.clock import SECOND
 from gateway.connector import Card
 from gateway.console import frame
-from gateway.desk import doctor
+from gateway.desk import doctor, drafts
 from gateway.desk.checks import Line
 from gateway.desk.keeping import FILE, Fault, Held
 from gateway.desk.resources import Desk
 from gateway.errors import ConfigError, GatewayError
+from gateway.model.secret import MASK
 from gateway.reload import LIVE, REFUSED, STEPS, Report
 
 ADMIN = {frame.ROLE: "admin", frame.WHOLE: True}
@@ -85,21 +86,26 @@ async def _page(
     return frame.page(
         request, "account.html", now=desk.clock.now(), here="connectors", status=status, held=held, name=name, card=card, faults=faults,
         parts=await parts(msgspec.structs.replace(seat, path=f"/console/accounts/{name}"), desk), filed=filed,
-        options=masked(desk, name, card) if filed else {}, waiting=await desk.keeper.waiting(name) if filed else 0,
+        options=masked(desk, name, card) if filed else {}, waiting=await _waiting(desk, held) if filed and held and seat.may("admin") else 0,
         past=[(one, _differs(desk, name, one.options, card)) for one in desk.keeper.past(name)] if filed else [],
         did=seat.query.get("did", ""),
     )  # fmt: skip
 
 
+async def _waiting(desk: Desk, held: Held) -> int:
+    """What keeps it from being removed. Only then: a deep backlog is read to say it."""
+    return await desk.keeper.waiting(held.name) if held.disabled else 0
+
+
 def masked(desk: Desk, name: str, card: Card | None) -> dict[str, Any]:
-    """What the file says, its secrets as nothing but there."""
+    """What the file says, its secrets as nothing but there, also where a hand put them in plain; all of it when nobody knows which they are."""
+    own = drafts.fields_of(card, desk.premises.common, {})[0] if card else []
+    hidden = {one.name for one in own if one.secret}
     return {
-        key: value for key, value in desk.keeper.options(name).items() if key != "disabled" and not _secret(value)
-    } | {key: "•••" for key, value in desk.keeper.options(name).items() if card is None or _secret(value)}
-
-
-def _secret(value: Any) -> bool:
-    return isinstance(value, str) and value.startswith("sealed:")
+        key: MASK if card is None or key in hidden else value
+        for key, value in desk.keeper.options(name).items()
+        if key != "disabled"
+    }
 
 
 def _differs(desk: Desk, name: str, past: Any, card: Card | None) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ import pytest
 
 from gateway.annex import Annex
 from gateway.console import live
+from gateway.desk.keeping import Keeper
 from gateway.reload import LIVE, Reloads, Report
 from tests.api.kit import House, told
 from tests.console.test_entrance import signed_in
@@ -28,6 +29,48 @@ def test_pages_of_an_account_with_a_chinese_name_keep_themselves_up_to_date(
                 assert page.status_code == 200
                 told = await client.get("/console/live", params={"at": page.request.url.raw_path.decode()})
                 assert f'"{part}":' in told.text
+
+    told(tmp_path, story, accounts=kept.all())
+
+
+def test_page_shows_no_secret_that_a_hand_put_into_the_file(tmp_path: Path) -> None:
+    """Such an account is not taken up, and neither is it a way to read what it holds."""
+    kept = Annex(tmp_path)
+    options = {"connector": "feed", "mapping": "feed/order", "secret": "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"}
+    kept.keep("shop", options, version="", now=1)
+
+    async def story(house: House) -> None:
+        async with house.anybody() as client:
+            await signed_in(house, client)
+            page = (await client.get("/console/accounts/shop")).text
+            assert "whsec" not in page
+            assert "•••" in page
+            assert "feed/order" in page
+
+    told(tmp_path, story)
+
+
+def test_backlog_is_read_only_to_say_what_keeps_an_account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twenty thousand entries are not read by whoever looks at a page."""
+    kept = Annex(tmp_path)
+    options = {"connector": "feed", "auth": "none-on-loopback", "mapping": "feed/order"}
+    version = kept.keep("shop", options, version="", now=1)
+    asked: list[str] = []
+
+    async def waiting(_: Keeper, name: str) -> int:
+        asked.append(name)
+        return 7
+
+    monkeypatch.setattr(Keeper, "waiting", waiting)
+
+    async def story(house: House) -> None:
+        async with house.anybody() as client:
+            await signed_in(house, client)
+            assert (await client.get("/console/accounts/shop")).status_code == 200
+            assert asked == []
+            kept.keep("shop", {**options, "disabled": True}, version=version, now=2)
+            assert (await client.get("/console/accounts/shop")).status_code == 200
+            assert asked == ["shop"]
 
     told(tmp_path, story, accounts=kept.all())
 
