@@ -150,25 +150,12 @@ def _wants(condition: str, code: Code) -> bool:
 
 def _message(header: Header, code: str, control_id: str, now: str, fault: Fault | None, *, final: bool) -> bytes:
     given, mark = header.fields, header.fields[1] or "|"
-    msh = [
-        "MSH",
-        header.encoding,
-        given[5],
-        given[6],
-        given[3],
-        given[4],
-        now,
-        "",
-        _kind(header),
-        control_id,
-        given[11],
-        given[12],
-    ]
+    sent = f"{given[5]}{mark}{given[6]}{mark}{given[3]}{mark}{given[4]}{mark}{now}{mark}{mark}{_kind(header)}{mark}{control_id}"
     # An acknowledgment in enhanced mode asks for none itself, or two engines would thank each other for ever.
-    if final or given[18]:
-        states = "NE" if final else ""
-        msh += ["", "", states, states, *(["", given[18]] if given[18] else [])]
-    text = f"{mark.join(msh)}\rMSA{mark}{code}{mark}{given[10]}"
+    states = f"{mark * 3}NE{mark}NE" if final else ""
+    if given[18]:
+        states = f"{states or mark * 4}{mark * 2}{given[18]}"
+    text = f"MSH{mark}{header.encoding}{mark}{sent}{mark}{given[11]}{mark}{given[12]}{states}\rMSA{mark}{code}{mark}{given[10]}"
     if fault is not None:
         text += f"{_spoken(header, fault, mark)}\r{mark.join(_err(header, fault))}"
     return f"{text}\r".encode(header.codec, "replace")

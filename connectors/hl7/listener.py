@@ -132,10 +132,11 @@ class Listener:
             parts = _parts(topic, parsed.message)
         except PayloadError as error:
             raise _malformed(198, error.detail, ("MSH", 1, 9)) from error
-        about = self._about(topic, parsed, parts)
         key = self._dedupe_key(parsed.header, body)
         if len(parts) < 2:
-            return (Inbound(topic=topic, dedupe_key=key, partition_key=about[0], payload=body),)
+            who = self._key(topic, parsed.message)
+            return (Inbound(topic=topic, dedupe_key=key, partition_key=who, payload=body),)
+        about = [self._key(topic, Message("\r".join(lines), parsed.text.codec)) for lines in parts]
         payloads = [_payload(lines, parsed.text) for lines in parts]
         return tuple(
             Inbound(topic=topic, dedupe_key=f"{key}|{number}", partition_key=who, payload=payload)
@@ -143,8 +144,8 @@ class Listener:
         )
 
     def _topic(self, message: Message, header: Header) -> str:
-        kind, event = header.kind, clinic.trigger(message)
-        topic = _TOPICS.get((kind, event))
+        kind = header.kind
+        topic = _TOPICS.get((kind, header.event)) or _TOPICS.get((kind, clinic.trigger(message)))
         if topic is not None:
             return topic
         if kind in _QUERIES or self._options.unmapped == "refuse":
@@ -156,13 +157,8 @@ class Listener:
             )
         return "other"
 
-    def _about(self, topic: str, parsed: _Parsed, parts: list[list[str]]) -> list[str]:
-        """One partition key per part. Raises _Wrong for a part that names nobody it must name."""
-        if len(parts) < 2:
-            return [self._key(topic, parsed.message)]
-        return [self._key(topic, Message("\r".join(lines), parsed.text.codec)) for lines in parts]
-
     def _key(self, topic: str, message: Message) -> str:
+        """Whose order is kept. Raises _Wrong for a message, or a part of one, that names nobody it must name."""
         fields = message.first("PID")
         who = patient.known_by(message, fields, self._place)
         if topic in ("adt", "merge") and not who:
