@@ -92,14 +92,16 @@ def _two(first: str, second: str) -> Walk:
 
 
 def _many(keys: tuple[str | int, ...]) -> Walk:
+    steps = tuple((dict if isinstance(key, str) else list, key) for key in keys)
+
     def walk(data: Any) -> Any:
-        for key in keys:
-            if type(key) is str:
-                if type(data) is not dict or key not in data:
+        try:
+            for kind, key in steps:
+                if type(data) is not kind:
                     return UNSET
-            elif type(data) is not list or not -len(data) <= key < len(data):  # type: ignore[operator]
-                return UNSET
-            data = data[key]
+                data = data[key]
+        except LookupError:
+            return UNSET
         return data
 
     return walk
