@@ -92,12 +92,12 @@ def _two(first: str, second: str) -> Walk:
 
 
 def _many(keys: tuple[str | int, ...]) -> Walk:
-    steps = tuple((dict if isinstance(key, str) else list, key) for key in keys)
+    steps: tuple[tuple[type, Any], ...] = tuple((dict if isinstance(key, str) else list, key) for key in keys)
 
     def walk(data: Any) -> Any:
         try:
             for kind, key in steps:
-                if type(data) is not kind:
+                if data.__class__ is not kind:
                     return UNSET
                 data = data[key]
         except LookupError:
