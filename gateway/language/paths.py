@@ -95,14 +95,15 @@ def _many(keys: tuple[str | int, ...]) -> Walk:
     steps: tuple[tuple[type, Any], ...] = tuple((dict if isinstance(key, str) else list, key) for key in keys)
 
     def walk(data: Any) -> Any:
+        found = data
         try:
             for kind, key in steps:
-                if data.__class__ is not kind:
+                if type(found) is not kind:
                     return UNSET
-                data = data[key]
+                found = found[key]  # type: ignore[index]  # of a kind that has one
         except LookupError:
             return UNSET
-        return data
+        return found
 
     return walk
 
