@@ -1,6 +1,6 @@
-"""Servers to measure against. ``python -m bench.targets bare|page|sink|echo|plain|mllp|peer PORT``.
+"""Servers to measure against. ``python -m bench.targets bare|granian|page|sink|echo|plain|mllp|peer PORT``.
 
-``bare`` is the ASGI server of the gateway's door with an application that only reads the body. ``echo`` sends MLLP blocks back over asyncio streams, on
+``bare`` is the server of the gateway's door with an ASGI application that only reads the body, and ``granian`` that application on granian. ``echo`` sends MLLP blocks back over asyncio streams, on
 the gateway's event loop, and ``plain`` on asyncio's own; ``mllp`` is an asyncio protocol that answers every frame with the same acknowledgment; ``peer`` is the
 MLLP server of python-hl7, which parses and acknowledges and keeps nothing. ``sink`` takes webhooks: see ``Sink``. ``page`` answers a ready page of JSON from a Litestar handler, on the server and through the bridge that the
 gateway uses.
@@ -19,7 +19,9 @@ from granian.constants import Interfaces
 from granian.server.embed import Server
 from litestar import Litestar, Response, get
 
+from gateway.clock import SystemClock
 from gateway.doors.bridge import Bridge
+from gateway.doors.server import HttpServer
 
 _ACK = b"\x0bMSH|^~\\&|GW|SCRM|HIS|SHDYYY|20260111120000||ACK^A08^ACK|1|P|2.5\rMSA|AA|1\r\x1c\r"
 _PAGE = (
@@ -44,17 +46,6 @@ async def bare(scope, receive, send):  # type: ignore[no-untyped-def]
 def page() -> Response[bytes]:
     """About what twenty customers come to."""
     return Response(_PAGE, media_type="application/json")
-
-
-class Pages:
-    """A Litestar application as the gateway mounts its own."""
-
-    def __init__(self) -> None:
-        self._bridge = Bridge(Litestar([page], openapi_config=None, logging_config=None))  # type: ignore[arg-type]
-
-    async def __rsgi__(self, scope, protocol) -> None:  # type: ignore[no-untyped-def]
-        """Serve one request."""
-        await self._bridge(scope, protocol)
 
 
 class Acknowledger(asyncio.Protocol):
@@ -178,17 +169,16 @@ class _Inlet(asyncio.Protocol):
 
 
 async def _serve(kind: str, port: int) -> None:
-    if kind in ("bare", "page"):
+    if kind == "granian":
         server = Server(
-            bare if kind == "bare" else Pages(),
-            address="127.0.0.1",
-            port=port,
-            interface=Interfaces.ASGINL if kind == "bare" else Interfaces.RSGI,
-            log_enabled=False,
-            websockets=False,
-            backlog=1024,
-        )
+            bare, address="127.0.0.1", port=port, interface=Interfaces.ASGINL, log_enabled=False, websockets=False, backlog=1024
+        )  # fmt: skip
         await server.serve()
+        return
+    if kind in ("page", "bare"):
+        # As the gateway serves its own.
+        inner = bare if kind == "bare" else Litestar([page], openapi_config=None, logging_config=None)
+        await HttpServer(Bridge(inner), clock=SystemClock(), host="127.0.0.1", port=port).run()  # type: ignore[arg-type]
         return
     if kind == "sink":
         await Sink().open(port)

@@ -139,8 +139,8 @@ class Door:
             meters=ground.meters,
             max_body=http.max_body,
         )
-        listener = next(iter(turn.listeners.take(f"http/{self._index}")), None)
-        server = HttpServer(door, host=http.host, port=http.port, listener=listener)
+        sockets = turn.listeners.take(f"http/{self._index}")
+        server = HttpServer(door, clock=ground.clock, host=http.host, port=http.port, sockets=sockets)
         async with crewed() as crew:
             if turn.waits:
                 await office.begin()
@@ -160,7 +160,6 @@ class Door:
             self._office.close()
             if not turn.stop.is_set():
                 server.step_aside()
-                door.leaving = True
                 for one in rounds:
                     _ = one.cancel()
                 await _at_most(_FAREWELL, turn.stop)

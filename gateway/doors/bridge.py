@@ -1,13 +1,11 @@
-"""Runs an ASGI application on the RSGI server, so that the hot door and everything else share one port.
-
-RSGI is granian's own interface (github.com/emmett-framework/granian, docs/spec/RSGI.md); it spares the door a dictionary and three calls a
-request.
-"""
+"""Runs an ASGI application on the door's server, so that the hot door and everything else share one port."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import unquote
+
+from gateway.doors.exchange import Cut, Exchange
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -15,8 +13,8 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-
-_SMALL = 64 * 1024
+# How long an answer is and when its connection ends is said by who writes it.
+_OURS = frozenset({b"content-length", b"transfer-encoding", b"connection", b"date"})
 
 
 class Later:
@@ -40,116 +38,79 @@ class Later:
 
 
 class Bridge:
-    """An RSGI application made of an ASGI one. HTTP only; a body is read when the application asks for it, and no faster; an answer in parts is
-    streamed."""
+    """An application of the door's server, made of an ASGI one. HTTP only; a large body is read when the application asks for it, and no faster; an answer in
+    parts is streamed."""
 
     def __init__(self, app: App) -> None:
         self._app = app
 
-    async def __call__(self, scope: Any, protocol: Any) -> None:
+    async def __call__(self, exchange: Exchange) -> None:
         """Serve one request."""
-        # A request that says neither how long its body is nor that it comes in chunks has none (RFC 9112 §6.3).
-        length = scope.headers.get("content-length", "" if "transfer-encoding" in scope.headers else "0")
-        exchange = _Exchange(protocol, length=int(length) if length.isdigit() else None)
-        await self._app(_asgi_scope(scope), exchange.receive, exchange.send)
+        talk = _Talk(exchange)
+        await self._app(_asgi_scope(exchange), talk.receive, talk.send)
 
 
-class _Exchange:
-    """One request's body and answer."""
+class _Talk:
+    """One exchange in ASGI's words."""
 
-    def __init__(self, protocol: Any, *, length: int | None) -> None:
-        self._protocol = protocol
-        self._small = length is not None and length <= _SMALL
-        self._left = length
-        self._parts: AsyncIterator[bytes] | None = None
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
         self._asked = False
         self._status = 500
         self._headers: list[tuple[str, str]] = []
-        self._stream: Any = None
-        self._answered = asyncio.Event()
 
     async def receive(self) -> Message:
-        """A small body at once, any other in parts, so that whoever takes no more than so much can stop; asked again, the end of the connection."""
+        """A small body at once, any other in parts, so that whoever takes no more than so much can stop; asked again, the end of the exchange."""
+        exchange = self._exchange
         if self._asked:
-            await self._over()
+            await exchange.over()
             return {"type": "http.disconnect"}
-        if self._small:
+        try:
+            part = await exchange.part()
+        except Cut:
             self._asked = True
-            try:
-                return {"type": "http.request", "body": await self._protocol(), "more_body": False}
-            except RuntimeError:
-                # The server's own way of saying that it was cut off.
-                return {"type": "http.disconnect"}
-        if self._parts is None:
-            self._parts = aiter(self._protocol)
-        try:
-            # Not anext(…, None): its own way of awaiting ends the process on the server's awaitables (granian 2.8.7, Python 3.11).
-            part: bytes | None = await self._parts.__anext__()
-        except StopAsyncIteration:
-            part = None
-        self._asked = part is None
-        if self._left is not None:
-            self._left -= len(part or b"")
-            if part is None and self._left > 0:
-                # The server (granian 2.8.7) hands over what was cut off as if that had been all.
-                return {"type": "http.disconnect"}
-        return {"type": "http.request", "body": bytes(part or b""), "more_body": part is not None}
-
-    async def _over(self) -> None:
-        """The answer is whole, or nobody is there to hear it: whoever streams waits for the one or the other."""
-        answered = asyncio.ensure_future(self._answered.wait())
-        # The server dies (granian 2.8.7) of whoever waits for the end of a connection whose body was read in parts.
-        gone = [asyncio.ensure_future(self._protocol.client_disconnect())] if self._parts is None else []
-        try:
-            await asyncio.wait([answered, *gone], return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for one in (answered, *gone):
-                one.cancel()
+            return {"type": "http.disconnect"}
+        self._asked = exchange.complete
+        return {"type": "http.request", "body": part, "more_body": not exchange.complete}
 
     async def send(self, message: Message) -> None:
         """Status and headers, then the body in one part or in many."""
+        exchange = self._exchange
         if message["type"] == "http.response.start":
             self._status = message["status"]
             self._headers = [
-                (name.decode("latin-1"), value.decode("latin-1")) for name, value in message.get("headers", ())
+                (name.decode("latin-1"), value.decode("latin-1"))
+                for name, value in message.get("headers", ())
+                if name.lower() not in _OURS
             ]
             return
-        body, more = message.get("body", b""), message.get("more_body", False)
-        if self._stream is None and not more:
-            self._protocol.response_bytes(self._status, self._headers, bytes(body))
-            self._answered.set()
+        body, more = bytes(message.get("body", b"")), message.get("more_body", False)
+        if not more and not exchange.begun:
+            exchange.respond(self._status, self._headers, body)
             return
-        if self._stream is None:
-            self._stream = self._protocol.response_stream(self._status, self._headers)
-        if body:
-            await self._stream.send_bytes(bytes(body))
+        exchange.begin(self._status, self._headers)
+        await exchange.send(body)
         if not more:
-            self._answered.set()
+            exchange.finish()
             return
         # Lets the server write each part before the next is made.
         await asyncio.sleep(0)
 
 
-def _asgi_scope(scope: Any) -> Scope:
+def _asgi_scope(exchange: Exchange) -> Scope:
     return {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.3"},
-        "http_version": scope.http_version,
-        "method": scope.method,
-        "scheme": scope.scheme,
-        "path": unquote(scope.path),
-        "raw_path": scope.path.encode(),
-        "query_string": scope.query_string.encode("latin-1"),
+        "http_version": exchange.version,
+        "method": exchange.method,
+        "scheme": "http",
+        "path": unquote(exchange.path),
+        "raw_path": exchange.path.encode("latin-1"),
+        "query_string": exchange.query.encode("latin-1"),
         "root_path": "",
-        "headers": [(name.encode("latin-1"), value.encode("latin-1")) for name, value in scope.headers.items()],
-        "client": address(scope.client),
-        "server": address(scope.server),
+        "headers": [(name.encode("latin-1"), value.encode("latin-1")) for name, value in exchange.headers.items()],
+        "client": exchange.peer,
+        "server": exchange.local,
         "state": {},
         "extensions": {},
     }
-
-
-def address(text: str) -> tuple[str, int] | None:
-    """``host:port`` or ``[host]:port`` as a pair; None for what is neither."""
-    host, _, port = text.rpartition(":")
-    return (host.strip("[]"), int(port)) if host and port.isdigit() else None

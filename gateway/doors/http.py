@@ -1,28 +1,19 @@
-"""The HTTP door: ``/in/{account}``, on the server's own interface because it is the hot path; everything else goes to the inner one."""
+"""The HTTP door: ``/in/{account}`` takes things in; everything else goes to the inner application."""
 
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
-
-import structlog
+from collections.abc import Awaitable, Callable
 
 from gateway import VERSION
 from gateway.clock import Clock
 from gateway.connector import Reply, Request
 from gateway.doors.bridge import App, Bridge
-from gateway.doors.farewell import Farewell
+from gateway.doors.exchange import Exchange, known_head
 from gateway.meters import Meters
 
 Accept = Callable[[str, Request], Awaitable[Reply]]
 Oversized = Callable[[str, Request, int], Reply]
 
-_log = structlog.get_logger()
 _PREFIX = "/in/"
 _METHODS = ("GET", "POST")
-FAULT = Reply(
-    status=500,
-    body=b'{"title":"a fault of the gateway, send it again","status":500}',
-    content_type="application/problem+json",
-)
 LIVE_PATH = "/health/live"
 LIVE = Reply(
     body=b'{"status":"ok","version":"%s"}' % VERSION.encode(),
@@ -37,7 +28,7 @@ NOT_ALLOWED = Reply(
 
 
 class HttpDoor:
-    """An RSGI application. ``max_body`` in bytes; a larger body is read no further and answered by ``oversized``."""
+    """An application of the door's server. ``max_body`` in bytes; a larger body is read no further and answered by ``oversized``."""
 
     def __init__(
         self, *, accept: Accept, oversized: Oversized, inner: App, clock: Clock, meters: Meters, max_body: int
@@ -48,61 +39,45 @@ class HttpDoor:
         self._clock = clock
         self._meters = meters
         self._max_body = max_body
-        self.leaving = False
-        """Whether each answer ends its connection."""
 
-    async def __rsgi__(self, scope: Any, protocol: Any) -> None:
+    async def __call__(self, exchange: Exchange) -> None:
         """Serve one request."""
-        # HTTP/2 knows no such header, and is told by the server itself.
-        if self.leaving and scope.http_version.startswith("1"):
-            protocol = Farewell(protocol)
-        path = scope.path
-        if scope.proto != "http" or not path.startswith(_PREFIX):
-            # Whoever asks whether we live must not wait until everything else is loaded.
-            if path == LIVE_PATH and scope.method == "GET":
-                protocol.response_bytes(LIVE.status, [("content-type", LIVE.content_type)], LIVE.body)
-                return
-            await self._inner(scope, protocol)
+        if exchange.path.startswith(_PREFIX):
+            reply = await self._answer(exchange) if exchange.method in _METHODS else NOT_ALLOWED
+        # Whoever asks whether we live must not wait until everything else is loaded.
+        elif exchange.path == LIVE_PATH and exchange.method == "GET":
+            reply = LIVE
+        else:
+            await self._inner(exchange)
             return
-        method = scope.method
-        reply = await self._answer(scope, protocol, method, path) if method in _METHODS else NOT_ALLOWED
-        protocol.response_bytes(reply.status, [("content-type", reply.content_type), *reply.headers], reply.body)
+        start = known_head(reply.status, (("content-type", reply.content_type), *reply.headers))
+        exchange.answer(reply.status, start, reply.body)
 
-    async def _answer(self, scope: Any, protocol: Any, method: str, path: str) -> Reply:
-        headers = dict(scope.headers.items())
-        body = await self._body(headers, scope, protocol)
+    async def _answer(self, exchange: Exchange) -> Reply:
+        whole = exchange.ready()
+        body = whole if whole is not None and len(whole) <= self._max_body else await self._body(exchange)
         began = self._clock.now()
+        path = exchange.path
         request = Request(
-            method=method,
+            method=exchange.method,
             path=path,
-            query=scope.query_string,
-            headers=headers,
+            query=exchange.query,
+            headers=exchange.headers,
             body=body if isinstance(body, bytes) else b"",
-            peer=scope.client.rpartition(":")[0].strip("[]"),
+            peer=exchange.peer[0],
             received_at=began,
-            sized="content-length" in headers or not body,
         )
         name = path[len(_PREFIX) :]
-        try:
-            reply = (
-                await self._accept(name, request) if isinstance(body, bytes) else self._oversized(name, request, body)
-            )
-        except Exception:  # the HTTP edge: a fault of ours is a 500 that says nothing, and a log line that says all
-            _log.exception("door.fault", path=path)
-            return FAULT
+        reply = await self._accept(name, request) if isinstance(body, bytes) else self._oversized(name, request, body)
         self._meters.ack.observe((self._clock.now() - began) / 1e6)
         return reply
 
-    async def _body(self, headers: Mapping[str, str], scope: Any, protocol: Any) -> bytes | int:
+    async def _body(self, exchange: Exchange) -> bytes | int:
         """The body; or, when it is larger than allowed, how many bytes it has or had come by then."""
-        length = headers.get("content-length", "")
-        if length.isdigit():
-            return bytes(await protocol()) if int(length) <= self._max_body else int(length)
-        if "transfer-encoding" not in headers and not (scope.method == "POST" and scope.http_version.startswith("2")):
-            return b""
-        # Read in parts, and no further than allowed. The server (granian 2.8.7) hands over one that was cut off as if that had been all.
+        if (exchange.length or 0) > self._max_body:
+            return exchange.length or 0
         parts, size = [], 0
-        async for part in protocol:
+        while part := await exchange.part():
             size += len(part)
             if size > self._max_body:
                 return size

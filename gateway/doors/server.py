@@ -1,74 +1,90 @@
-"""The HTTP server of one process, on a socket that may be its successor's too."""
+"""The HTTP server of one process, on sockets that may be its successor's too."""
 
+import asyncio
 import contextlib
-import os
-import select
 import socket
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
+from email.utils import formatdate
 
-from granian.constants import Interfaces
-from granian.net import SocketHolder  # type: ignore[attr-defined]
-from granian.server.embed import Server
+from gateway.clock import SECOND, Clock
+from gateway.doors.http1 import App, Connection
+
+MOST = 4096
+"""Connections at a time; more are told to come again."""
 
 _BACKLOG = 1024
+_LOOK = 0.02
 
 
 class HttpServer:
-    """Serves an RSGI application on ``host:port``, or on the queue of ``listener``, which is closed with the server."""
+    """Serves an application on ``host:port``, or on the queues of ``sockets``, which are closed with the server. See ``http1.House``."""
 
-    def __init__(self, app: Any, *, host: str, port: int, listener: socket.socket | None) -> None:
-        self._descriptor = listener.detach() if listener is not None else -1
-        self._server = _Given(
-            app,
-            address=host,
-            port=port,
-            interface=Interfaces.RSGI,
-            log_enabled=False,
-            websockets=False,
-            backlog=_BACKLOG,
-        )
-        self._server.descriptor = self._descriptor
+    def __init__(
+        self, app: App, *, clock: Clock, host: str, port: int, sockets: Sequence[socket.socket] = (), most: int = MOST
+    ) -> None:
+        self.app = app
+        self.now = 0
+        self.date = b""
+        self.leaving = False
+        self.connections: set[Connection] = set()
+        self._clock = clock
+        self._place = host, port
+        self._sockets = sockets
+        self._most = most
+        self._listeners: list[asyncio.Server] = []
+        self._stopped = asyncio.Event()
+
+    def full(self) -> bool:
+        """See ``House``."""
+        return len(self.connections) >= self._most
 
     async def run(self) -> None:
         """Until stopped, and whatever was begun has ended."""
-        await self._server.serve()
+        loop = asyncio.get_running_loop()
+        self._tell_time()
+
+        def connection() -> Connection:
+            return Connection(self, loop)
+
+        if self._sockets:
+            self._listeners = [
+                await loop.create_server(connection, sock=one, backlog=_BACKLOG) for one in self._sockets
+            ]
+        else:
+            self._listeners = [await loop.create_server(connection, *self._place, backlog=_BACKLOG)]
+        try:
+            while not self._stopped.is_set() or self.connections:
+                self._tell_time()
+                for one in tuple(self.connections):
+                    one.look(self.now)
+                await self._pause()
+        finally:
+            self.step_aside()
+            for one in tuple(self.connections):
+                one.abort()
+
+    async def _pause(self) -> None:
+        if self._stopped.is_set():
+            await self._clock.sleep(_LOOK)
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(1.0):
+                _ = await self._stopped.wait()
+
+    def _tell_time(self) -> None:
+        self.now = int(self._clock.monotonic())
+        self.date = f"date: {formatdate(self._clock.now() / SECOND, usegmt=True)}\r\n".encode()
 
     def step_aside(self) -> None:
-        """Take no more connections; those that are there go on. Whoever connects from now on waits in the queue for somebody else."""
-        # The server cannot be told to stop accepting without stopping, which is felt by connections that it has accepted and not read yet: so the
-        # system is told not to tell it of new ones.
-        for poller in _pollers(self._descriptor):
-            # One poller may be open twice.
-            with select.epoll.fromfd(os.dup(poller)) as told, contextlib.suppress(FileNotFoundError):
-                told.unregister(self._descriptor)
+        """Take no more connections; those that are there go on, each until its next answer. Whoever connects from now on waits in the queue for
+        somebody else."""
+        self.leaving = True
+        for one in self._listeners:
+            one.close()
 
     def stop(self) -> None:
         """Take no more, and end idle connections; ``run`` returns when the others have ended."""
-        self._server.stop()  # type: ignore[no-untyped-call]  # granian leaves it untyped
-
-
-class _Given(Server):
-    """The server on a socket that was opened before, if any (granian 2.8.7 opens its own, though its workers would take one)."""
-
-    descriptor = -1
-
-    def _init_shared_socket(self) -> None:
-        if self.descriptor < 0:
-            super()._init_shared_socket()  # type: ignore[no-untyped-call]  # granian leaves it untyped
-            return
-        holder: Any = SocketHolder
-        self._ssp, self._shd = None, holder(self.descriptor, False, _BACKLOG)
-
-
-def _pollers(descriptor: int) -> list[int]:
-    """The descriptors through which this process waits for one (Linux, proc(5)); none elsewhere."""
-    line = f"tfd: {descriptor:>8} "
-    found = []
-    for info in Path("/proc/self/fdinfo").glob("*"):
-        try:
-            if descriptor >= 0 and line in info.read_text():
-                found.append(int(info.name))
-        except OSError:
-            continue
-    return found
+        self.step_aside()
+        self._stopped.set()
+        for one in tuple(self.connections):
+            one.leave()

@@ -23,7 +23,8 @@ HOMES: dict[str, tuple[frozenset[str], str]] = {
         frozenset({"gateway/cli.py", "gateway/commands", "scrm/__main__.py"}),
         "one command line for each program",
     ),
-    "granian": (frozenset({"gateway/doors/server.py", "scrm/__main__.py"}), "one HTTP server for each program"),
+    "granian": (frozenset({"scrm/__main__.py"}), "the HTTP server of the SCRM core"),
+    "httptools": (frozenset({"gateway/doors/http1.py"}), "bytes of HTTP are taken apart in one place"),
     "httpx": (
         frozenset(
             {
