@@ -133,8 +133,7 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
 class Request(msgspec.Struct, frozen=True, kw_only=True):
     """What came through a door. ``query`` is the raw query string, ``headers`` have lower-case names, ``received_at`` is microseconds.
 
-    For MLLP ``body`` is one frame's content and the rest is empty but ``peer``. Where it is not ``sized``, nobody said how long the body is, and it may
-    have been cut off: it is accepted only if it shows by itself that it is whole.
+    The body is whole: one that was cut off reaches nobody. For MLLP it is one frame's content and the rest is empty but ``peer``.
     """
 
     method: str = "POST"
@@ -144,7 +143,6 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes = b""
     peer: str = ""
     received_at: int
-    sized: bool = True
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True):
@@ -182,7 +180,6 @@ class Reason(Enum):
     METHOD = "method"
     CREDENTIALS = "credentials"
     TOO_LARGE = "too_large"
-    LENGTH = "length"
     PEER = "peer"
 
 

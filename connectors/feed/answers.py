@@ -20,7 +20,6 @@ _STATUS = {
     Reason.CREDENTIALS: (401, "Unauthorized"),
     Reason.PEER: (403, "Forbidden"),
     Reason.METHOD: (405, "Method Not Allowed"),
-    Reason.LENGTH: (411, "Length Required"),
     Reason.TOO_LARGE: (413, "Content Too Large"),
     Reason.UNSUPPORTED: (415, "Unsupported Media Type"),
     Reason.MALFORMED: (400, "Bad Request"),

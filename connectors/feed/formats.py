@@ -31,8 +31,6 @@ _TYPES = {
     "application/csv": "csv",
     sheets.MEDIA_TYPE: "xlsx",
 }
-ENDLESS = frozenset({"csv", "ndjson"})
-"""What reads well wherever it is cut off; the others have an end of their own."""
 
 _LIST = msgspec.json.Decoder(list[msgspec.Raw])
 _TOO_MANY = Fault(Reason.TOO_LARGE, f"more than {MAX_ROWS} rows in one request; send them in several")

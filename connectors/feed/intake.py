@@ -38,7 +38,6 @@ class Feed:
         self._naming: Naming = rows.naming(account.name, self._topic, self._stem, options)
         self._format = options.format
         self._watched = bool(options.watch)
-        self._signed = options.auth in protocol.SIGNED
 
     def receive(self, request: Request) -> Outcome:
         """Every good row of a genuine request, whatever its neighbours are."""
@@ -51,7 +50,7 @@ class Feed:
         if not isinstance(key, str):
             return answers.refuse(key)
         lane = Lane.BULK if request.method == protocol.FILE else None
-        found = self._whole(request) or self._split(request, self._format)
+        found = self._split(request, self._format)
         if not isinstance(found, list):
             return answers.refuse(found)
         return self._one(found[0], key, lane) if len(found) == 1 else self._outcome(found, key, lane)
@@ -68,20 +67,6 @@ class Feed:
         if isinstance(one, Problem):
             return Line(row=one.row or 0, field=one.field, detail=one.detail)
         return Line(row=row.number if isinstance(row, Row) else 0, event=one)
-
-    def _whole(self, request: Request) -> Fault | None:
-        """A signature fails on what was cut off, and a document has an end; a list of rows could go on or not."""
-        if request.sized or self._signed:
-            return None
-        content_type = request.headers.get("content-type", "")
-        form = self._format if self._format != "auto" else formats.format_of(content_type, request.body)
-        if form not in formats.ENDLESS:
-            return None
-        return Fault(
-            Reason.LENGTH,
-            "rows in chunks, without a length or a signature: whether all are there cannot be told",
-            "content-length",
-        )
 
     def _split(self, request: Request, form: str) -> Rows | Fault:
         content_type = request.headers.get("content-type", "")

@@ -36,9 +36,6 @@ class Fault(msgspec.Struct, frozen=True):
     field: str = ""
 
 
-SIGNED = frozenset({"standard-webhooks", "hmac"})
-"""Proofs that cover the whole body."""
-
 Check = Callable[[Request], Fault | None]
 
 

@@ -95,10 +95,6 @@ class Listener:
                     Reason.TOO_LARGE,
                     Fault(207, f"larger than {self._options.max_frame} bytes", ("MSH", 1, 10)),
                 )
-            if not request.sized:
-                raise _Wrong(
-                    Code.REJECT, Reason.LENGTH, Fault(207, "in chunks, without a length: the end may be missing")
-                )
             parsed = self._parse(request.body)
             header = parsed.header
             if header.is_ack or not (parsed.alone or parsed.message.first("MSA") is None):

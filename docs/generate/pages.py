@@ -69,7 +69,6 @@ _REFUSED = {
     Reason.CREDENTIALS: "The proof the account asks for is missing.",
     Reason.TOO_LARGE: "Larger than a limit that is checked while reading.",
     Reason.PEER: "The address may not send here.",
-    Reason.LENGTH: "Rows came in chunks, without `content-length` or a signature over the body: whether all are there cannot be told.",
 }
 
 

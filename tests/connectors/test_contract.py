@@ -92,10 +92,6 @@ def _open(card: Card, stem: str = "order", *, call: Any = None) -> tuple[Account
     return account, card.open(account, tools)
 
 
-def _is_received(card: Card) -> bool:
-    return _account_file(card).through == "receive"
-
-
 def _samples(kind: str) -> list[Any]:
     found = [
         (card, path) for card in CARDS.values() for path in sorted((ROOT / card.name / "samples" / kind).iterdir())
@@ -236,17 +232,6 @@ class TestSamples:
         assert len({event.dedupe_key for event in first.events}) == len(first.events) > 0
         return [(event.topic, event.payload) for event in first.events]
 
-    @pytest.mark.parametrize(("card", "path"), [one for one in _samples("ok") if _is_received(one.values[0])])
-    def test_a_sample_that_may_be_cut_off_says_nothing_else(self, card: Card, path: Path) -> None:
-        """Of a body that nobody measured, an end anywhere is refused, or leads to events of the whole one."""
-        _, opened = _open(card, path.name.partition("-")[0])
-        whole = msgspec.structs.replace(_request(card, path), sized=False)
-        meant = {event.payload for event in opened.receive(_request(card, path)).events}
-        for end in {*range(0, len(whole.body), max(1, len(whole.body) // 60)), *_line_ends(whole.body)}:
-            outcome = opened.receive(msgspec.structs.replace(whole, body=whole.body[:end]))
-            if isinstance(outcome, Accepted):
-                assert {event.payload for event in outcome.events} <= meant, end
-
     @pytest.mark.parametrize(("card", "path"), _samples("refused"))
     def test_a_refused_sample_is_refused_for_the_reason_it_names(self, card: Card, path: Path) -> None:
         """The file's name states the error; the answer tells a stranger nothing of ours."""
@@ -262,10 +247,6 @@ class TestSamples:
         topic = stem if stem in {topic.name for topic in card.topics} else card.topics[0].name
         with pytest.raises(PayloadError):
             opened.decode(topic, path.read_bytes())
-
-
-def _line_ends(body: bytes) -> list[int]:
-    return [at + 1 for at, byte in enumerate(body) if byte in b"\r\n"]
 
 
 _OFFERED = [

@@ -1,13 +1,16 @@
 """From an ERP's rows to a subscriber's webhooks, through running processes."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
-from tests.e2e import house
+from tests.e2e import house, wire
 from tests.e2e.house import Gateway, House, Receiver, endpoint
+
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 @dataclass
@@ -184,20 +187,54 @@ def of_order(receiver: Receiver, number: str, *types: str) -> list[house.Got]:
     ]
 
 
-def test_chunks_are_taken_where_they_show_that_they_are_whole(shop: Shop) -> None:
-    """Signed, or a document with an end; rows that could go on are refused by 411 and kept as a reject."""
-    row = json.dumps(house.order("SO-CHUNK")).encode()
+def lines_of(*rows: dict[str, Any]) -> list[bytes]:
+    """NDJSON, line by line."""
+    return [json.dumps(row).encode() + b"\n" for row in rows]
 
-    def parts(body: bytes) -> Iterator[bytes]:
-        yield body[:20]
-        yield body[20:]
 
-    http, key = shop.gateway.http, {"authorization": f"Bearer {house.FEED_SECRET}"}
-    for account, headers in (("open", key), ("erp", house.signed(row))):
-        answer = http.post(f"/in/{account}", content=parts(row), headers=headers)
-        assert (answer.status_code, answer.json()) == (202, {"accepted": 1, "duplicates": 0})
-    lines = http.post(
-        "/in/open", content=parts(row + b"\n" + row), headers={**key, "content-type": "application/x-ndjson"}
-    )
-    assert lines.status_code == 411
-    house.eventually(lambda: '"length"' in shop.gateway.command("rejects", "list", "--json")[1])
+def csv_of(*rows: dict[str, Any]) -> list[bytes]:
+    """CSV, line by line."""
+    return [",".join(values).encode() + b"\n" for values in (rows[0], *(row.values() for row in rows))]
+
+
+@pytest.mark.parametrize("begun", [False, True], ids=["unbegun", "begun"])
+@pytest.mark.parametrize(("form", "lines"), [("application/x-ndjson", lines_of), ("text/csv", csv_of)])
+def test_unsigned_rows_are_taken_whole_or_not_at_all(
+    shop: Shop, form: str, lines: Callable[..., list[bytes]], begun: bool
+) -> None:
+    """Cut off within a chunk, between two and before the last, or short of their length, they leave nothing behind; then all of them are new."""
+    gateway, name = shop.gateway, f"SO-{lines.__name__}-{begun}"
+    parts = lines(*(house.order(f"{name}-{n}") for n in range(3)))
+    # Who expects to be asked for the body is: what came of it is in somebody's hands when the rest does not come.
+    asks = {"expect": "100-continue"} if begun else {}
+    head = {"authorization": f"Bearer {house.FEED_SECRET}", "content-type": form, **asks}
+    chunked, whole = {**head, "transfer-encoding": "chunked"}, b"".join(parts)
+    sized = {**head, "content-length": str(len(whole))}
+    before = len(rejects(shop))
+    for headers, sent in (
+        (chunked, wire.chunks(parts[:2]) + b"%x\r\n" % len(parts[2]) + parts[2][:9]),
+        (chunked, wire.chunks(parts[:2])),
+        (chunked, wire.chunks(parts)),
+        (chunked, wire.chunks(parts) + b"0\r\n"),
+        (sized, b"".join(parts[:-1])),
+    ):
+        assert wire.post(gateway.port, "/in/open", headers, sent).removeprefix(CONTINUE) == b""
+    for headers, sent, counts in (
+        (chunked, wire.chunks(parts) + b"0\r\n\r\n", {"accepted": 3, "duplicates": 0}),
+        (sized, whole, {"accepted": 0, "duplicates": 3}),
+    ):
+        start, _, body = (
+            wire.post(gateway.port, "/in/open", headers, sent).removeprefix(CONTINUE).partition(b"\r\n\r\n")
+        )
+        assert start.startswith(b"HTTP/1.1 202 ")
+        assert json.loads(body) == counts
+    # Rejects are kept in the order in which they came: with this one, any of those before it would be there.
+    assert gateway.http.post("/in/open", content=whole).status_code == 401
+    found = house.eventually(lambda: rejects(shop)[before:])
+    assert [one["reason"] for one in found] == ["credentials"]
+
+
+def rejects(shop: Shop) -> list[dict[str, Any]]:
+    """Those of the account that takes unsigned rows, oldest first."""
+    found: list[dict[str, Any]] = json.loads(shop.gateway.command("rejects", "list", "--account", "open", "--json")[1])
+    return found
