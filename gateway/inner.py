@@ -9,6 +9,7 @@ from litestar.exceptions import HTTPException
 from gateway.api import app as api
 from gateway.api import ops, problems
 from gateway.api.callers import Numbering
+from gateway.api.requests import uncut
 from gateway.clock import Clock
 from gateway.console.app import create_router
 from gateway.desk.resources import Desk
@@ -30,7 +31,7 @@ class Inner(Litestar):
         scope.setdefault("state", {})
         if scope["method"] == "OPTIONS":
             send = self._allowing(scope, send)
-        await self._numbering.handle(scope, receive, send, super().__call__)
+        await self._numbering.handle(scope, uncut(receive), send, super().__call__)
 
     def _allowing(self, scope: Any, send: Any) -> Any:
         """Where a path has several handlers, the framework's own answer to OPTIONS names the methods of the first only."""

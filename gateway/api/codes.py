@@ -33,7 +33,7 @@ CODES: Mapping[str, Code] = {
     "request.changed": _code(412, "Somebody changed it since you read it.", "Read it again and make your change on that."),
     "request.not_found": _code(404, "There is no such thing, or it lies outside of your client's units.", "Check the id; ids are those that lists answer with."),
     "request.method_not_allowed": _code(405, "The path does not know this method.", "`allow` names those it knows."),
-    "request.length_required": _code(411, "The body came in chunks: a list of rows that is cut off could not be told from a whole one.", "Send the body whole, with `content-length`."),
+    "request.cut_off": _code(408, "The body did not come to its end in time: nothing of it was taken.", "Send all of it again."),
     "request.request_entity_too_large": _code(413, "The body is larger than this operation takes.", "Send less at once; bring many records in as an import."),
     "request.unsupported_media_type": _code(415, "The body is not of a type that this operation reads.", "Send `content-type: application/json`."),
     "endpoint.invalid": _code(400, "The settings of the endpoint do not fit together; `place` names the field.", "`remedy` says what would fit."),

@@ -11,7 +11,7 @@ import hashlib
 from typing import Any
 
 import msgspec
-from litestar.handlers import HTTPRouteHandler
+from litestar import Request
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway import access
@@ -65,7 +65,7 @@ class Idempotent(callers.Layer):
             raise Problem(
                 400, "request.idempotency_key", "the key is not of 1 to 255 characters", place="header.idempotency-key"
             )
-        body = await _whole(receive, scope)
+        body = await Request[Any, Any, Any](scope, receive).body()
         meant = Answer(asked=_asked(scope, body), rights=_rights(scope))
         name = self._name(scope, key)
         kept = await self._shelf.document(SHELF, name)
@@ -73,7 +73,8 @@ class Idempotent(callers.Layer):
             await self._repeat(self._opened(kept), meant, send)
             return
         await self._begin(name, meant)
-        await self._first(scope, body, send, next_app, name=name, meant=meant)
+        # The body is read: whoever asks for it behind us is given the same.
+        await self._first(scope, receive, send, next_app, name=name, meant=meant)
 
     def _name(self, scope: Scope, key: str) -> str:
         client: access.Client = scope["state"]["client"]
@@ -100,7 +101,7 @@ class Idempotent(callers.Layer):
         await send({"type": "http.response.body", "body": first.body, "more_body": False})
 
     async def _first(
-        self, scope: Scope, body: bytes, send: Send, next_app: ASGIApp, *, name: str, meant: Answer
+        self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp, *, name: str, meant: Answer
     ) -> None:
         told: dict[str, Any] = {"status": 0, "headers": (), "body": b""}
         ended = False
@@ -117,7 +118,7 @@ class Idempotent(callers.Layer):
             await send(message)
 
         try:
-            await next_app(scope, _again(body), noted)
+            await next_app(scope, receive, noted)
         except BaseException:
             # Nothing was answered, so the same key may try again at once. An answer that was made and could not be sent is kept.
             if not ended:
@@ -173,36 +174,6 @@ def _rights(scope: Scope) -> bytes:
     grants = {sensitivity.value: how for sensitivity, how in viewer.grants.items()}
     said = _json.encode([sorted(viewer.scopes), grants, client.unit])
     return hashlib.blake2b(said, digest_size=16).digest()
-
-
-async def _whole(receive: Receive, scope: Scope) -> bytes:
-    """The body, read no further than its handler would take."""
-    handler = scope["route_handler"]
-    most = handler.resolve_request_max_body_size() if isinstance(handler, HTTPRouteHandler) else None
-    parts: list[bytes] = []
-    size = 0
-    while True:
-        message = await receive()
-        if message["type"] != "http.request":
-            return b"".join(parts)
-        part = message.get("body", b"")
-        parts.append(part)
-        size += len(part)
-        if most is not None and size > most:
-            raise Problem(413, "request.request_entity_too_large", f"the body is larger than {most} bytes")
-        if not message.get("more_body", False):
-            return b"".join(parts)
-
-
-def _again(body: bytes) -> Receive:
-    left = [body]
-
-    async def receive() -> Any:
-        if left:
-            return {"type": "http.request", "body": left.pop(), "more_body": False}
-        return {"type": "http.disconnect"}
-
-    return receive
 
 
 def _own(headers: Any) -> tuple[tuple[bytes, bytes], ...]:

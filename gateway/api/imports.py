@@ -41,7 +41,7 @@ async def begin(
     The rows go the way of a push: written to the journal first, so that nothing is lost or applied twice, and the same rows brought again
     change nothing. Each is tried with the live mapping before it is written down. Follow the job; its `rows` tell what was refused, and why.
 
-    400 for a body that cannot be read, 403 for an account that is no feed or not one that your client may write to, 411 for a body in chunks, 413 for more than fits.
+    400 for a body that cannot be read, 403 for an account that is no feed or not one that your client may write to, 413 for more than fits.
     """
     opened = labour.imports.account(client, account or "")
     if opened is None:
@@ -49,7 +49,6 @@ async def begin(
             403, "import.account", "this client may not bring anything into such an account", place="query.account",
             remedy=f"may: {', '.join(client.accounts) or 'none; ask the operator'}",
         )  # fmt: skip
-    _need_length(request)
     await jobs.need_room(labour, client, imports.KIND)
     content_type = request.headers.get("content-type", "")
     lines = await labour.imports.take_apart(opened, await request.body(), {"content-type": content_type})
@@ -58,15 +57,6 @@ async def begin(
     name = labour.imports.name()
     await desk.did(viewer, "import", name, account=opened.account.name, rows=len(lines))
     return jobs.begun(await labour.imports.begin(client, opened, lines, job=name))
-
-
-def _need_length(request: Request[Any, Any, Any]) -> None:
-    """Rows in chunks that are cut off would pass for fewer rows: the server does not tell the one from the other."""
-    if "content-length" not in request.headers:
-        raise Problem(
-            411, "request.length_required", "nobody says how long the body is: whether all rows are there cannot be told", place="body",
-            remedy="send it whole, with content-length",
-        )  # fmt: skip
 
 
 ROUTES = (begin,)

@@ -16,6 +16,23 @@ MOST = 1024 * 1024
 """Bytes of a body, where a handler does not say otherwise."""
 
 
+def uncut(receive: Receive) -> Receive:
+    """As ``receive``, for who takes a body whole or not at all: Problem 408 where the sender is gone, or silent for too long, before its end."""
+    ended = False
+
+    async def received() -> Any:
+        nonlocal ended
+        message = await receive()
+        if message["type"] == "http.disconnect" and not ended:
+            raise Problem(
+                408, "request.cut_off", "the body did not come to its end", place="body", remedy="send all of it again"
+            )
+        ended = not message.get("more_body", False)
+        return message
+
+    return received
+
+
 class Fit(callers.Layer):
     """The caller has the scope that the handler's ``opt`` names, every query parameter is known and said once, and the body is of a type that is
     read. Problem 403, 400 or 415.

@@ -303,7 +303,7 @@ def _refusals(route: Signature) -> list[int]:
     if _writes(route):
         found |= {409, 422}
     if route.body is not ABSENT or route.method == "post":
-        found |= {413, 415}
+        found |= {408, 413, 415}
     if route.method in ("put", "patch", "delete"):
         found |= {409, 412, 428}
     return sorted(found.union(route.handler.opt.get(REFUSES, ())))
@@ -365,7 +365,7 @@ def _token() -> dict[str, Any]:
         "responses": {
             "200": {"description": "A token for an hour.", "headers": _refs(["request"]), "content": token},
             **refused,
-            "413": {"$ref": "#/components/responses/413"},
+            **{status: {"$ref": f"#/components/responses/{status}"} for status in ("408", "413")},
         },
     }  # fmt: skip
 
