@@ -5,6 +5,7 @@ from typing import Any
 
 import httpx
 import msgspec
+import pytest
 
 from gateway.model.lane import Lane
 from tests.api.kit import CLEAR, House, member, order, told
@@ -172,5 +173,40 @@ def test_request_that_is_repeated_with_its_key_begins_one_job(tmp_path: Path) ->
             first, second = [await client.post("/api/v1/imports", **asked) for _ in range(2)]
             assert first.json() == second.json() and second.headers["idempotent-replayed"] == "true"
             assert len((await client.get("/api/v1/jobs")).json()["items"]) == 1
+
+    told(tmp_path, story)
+
+
+def cutting(app: Any, size: int) -> Any:
+    """An application whose callers are gone when so many bytes of their body have come."""
+
+    async def cut(scope: Any, receive: Any, send: Any) -> None:
+        parts = [(await receive())["body"][:size]]
+
+        async def some() -> dict[str, Any]:
+            if not parts:
+                return {"type": "http.disconnect"}
+            return {"type": "http.request", "body": parts.pop(), "more_body": True}
+
+        await app(scope, some, send)
+
+    return cut
+
+
+@pytest.mark.parametrize("key", [{}, {"idempotency-key": "k1"}], ids=["no key", "key"])
+def test_rows_that_do_not_all_come_are_taken_by_nobody(tmp_path: Path, key: dict[str, str]) -> None:
+    """Who is there still hears so and may send them again, with the same key too."""
+    rows = lines(member("C1"), member("C2"))
+
+    async def story(house: House) -> None:
+        async with house.caller(accounts=MAY) as client:
+            cut = httpx.ASGITransport(app=cutting(house.app, len(lines(member("C1")))))
+            async with httpx.AsyncClient(transport=cut, base_url="http://gateway", headers=client.headers) as other:
+                asked = {"params": {"account": "members"}, "content": rows, "headers": {**NDJSON, **key}}
+                answer = await other.post("/api/v1/imports", **asked)
+                assert (answer.status_code, answer.json()["code"]) == (408, "request.cut_off")
+            assert (await client.get("/api/v1/jobs")).json()["items"] == []
+            job = await bring(house, client, "members", rows, **asked["headers"])
+            assert job["result"] == {"accepted": 2, "duplicate": 0, "refused": 0}
 
     told(tmp_path, story)
