@@ -60,7 +60,7 @@ class Exchange:
     """
 
     __slots__ = (
-        "_cut", "_expects", "_line", "_over", "_parts", "_wake", "answered", "begun", "closes", "complete", "headers", "held", "length",
+        "_cut", "_expects", "_line", "_over", "_parts", "_shown", "_wake", "answered", "begun", "closes", "complete", "headers", "held", "length",
         "method", "path", "peer", "query", "version",
     )  # fmt: skip
 
@@ -76,10 +76,11 @@ class Exchange:
         self.length = int(length) if length is not None else None if "transfer-encoding" in headers else 0
         # All of the request has come; an answer has begun to leave; it has left; the connection ends with it; bytes of the body not taken yet.
         self.complete = self.begun = self.answered = self.closes = False
+        self._shown = True
         self.held = 0
         self._line = line
         self._parts: list[bytes] = []
-        self._expects = headers.get("expect", "").lower() == "100-continue"
+        self._expects = version != "1.0" and headers.get("expect", "").lower() == "100-continue"
         self._cut = False
         self._wake: asyncio.Future[None] | None = None
         self._over: asyncio.Future[None] | None = None
@@ -131,14 +132,15 @@ class Exchange:
             return
         start = head(status, headers)
         self.begun = True
+        self._shown = self.method != "HEAD" and status not in _NO_BODY
         # Without chunks, its end is the connection's.
         self.closes = self.closes or not self._modern
-        coding = b"transfer-encoding: chunked\r\n" if self._modern else b""
+        coding = b"transfer-encoding: chunked\r\n" if self._modern and status not in _NO_BODY else b""
         self._line.write(b"".join((start, self._line.date, self._ending(), coding, b"\r\n")))
 
     async def send(self, part: bytes) -> None:
         """Another part; returns when the peer has room for the next, or is gone."""
-        if part and not self.answered and self.method != "HEAD":
+        if part and not self.answered and self._shown:
             self._line.write(b"%x\r\n%b\r\n" % (len(part), part) if self._modern else part)
             await self._line.drained()
 
@@ -146,7 +148,7 @@ class Exchange:
         """The answer in parts is whole."""
         if self.answered:
             return
-        if self._modern and self.method != "HEAD":
+        if self._modern and self._shown:
             self._line.write(b"0\r\n\r\n")
         self._answered()
 
@@ -183,6 +185,7 @@ class Exchange:
     def _ending(self) -> bytes:
         # What is left of a body that nobody reads would be taken for the next request.
         self.closes = self.closes or not self.complete or self._line.leaving
+        self._expects = False
         if self.closes:
             return b"connection: close\r\n"
         return b"" if self._modern else b"connection: keep-alive\r\n"

@@ -11,7 +11,7 @@ import httptools
 import structlog
 
 from gateway.doors.exchange import Cut, Exchange
-from gateway.doors.refused import Refused, checked, origin, problem
+from gateway.doors.refused import MOST_HEAD, MOST_HEADERS, MOST_TARGET, Refused, checked, origin, plain, problem
 
 App = Callable[[Exchange], Coroutine[Any, Any, None]]
 
@@ -27,21 +27,21 @@ IDLE = 75
 """Seconds between two requests."""
 
 _LINGER = 2
-_MOST_LINGER = 1024 * 1024
-_MOST_HEAD = 64 * 1024
-_MOST_HEADERS = 128
+# Who sends on for longer than the one, or more than the other, is not heard out.
+_MOST_LINGER = 16 * 1024 * 1024
 
 _log = structlog.get_logger()
 
 
 class House(Protocol):
-    """What the connections of a server share. ``now`` is in seconds, and coarse."""
+    """What the connections of a server share. ``now`` is in seconds, and coarse; ``lingering`` is how many have had their last word."""
 
     app: App
     now: int
     date: bytes
     leaving: bool
     connections: "set[Connection]"
+    lingering: int
 
     def full(self) -> bool:
         """Whether no more connections are let in."""
@@ -58,14 +58,15 @@ class Connection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", None)
         self._peer = ("", 0)
         self._target, self._headers, self._fields, self._size = b"", dict[str, str](), 0, 0
-        self._in_head = False
+        # Bytes that came; how many of them when the last head or part of a body was begun; bytes still to go.
+        self._came = self._told = self._unsent = 0
+        self._in_head, self._reading = False, True
         self._coming: Exchange | None = None
         self._turn: Exchange | None = None
         self._queue: deque[Exchange] = deque()
         self._task: asyncio.Task[None] | None = None
         self._idle: asyncio.Future[None] | None = None
         self._drain: asyncio.Future[None] | None = None
-        self._reading = True
         # Nothing more is taken; what was taken is answered, and then ``_last`` is said.
         self._closing = self._lingering = self._lost = False
         self._last = b""
@@ -88,31 +89,27 @@ class Connection(asyncio.Protocol):
         """Take it apart."""
         self._heard = self._house.now
         if self._closing:
-            self._pass_over(len(data))
+            self._size += len(data)
+            if self._size > _MOST_LINGER:
+                self._read(False)
             return
+        self._came += len(data)
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            # What comes behind such a request may be no HTTP.
-            self._no_more()
+        except httptools.HttpParserUpgrade as offer:
+            self._decline(data[offer.args[0] :])
         except httptools.HttpParserError as error:
             cause = error.__context__
             self._refuse(cause if isinstance(cause, Refused) else Refused(400, "not a request of HTTP/1.1"))
-        if self._in_head:
-            self._size += len(data)
-            if self._size > _MOST_HEAD:
-                self._refuse(Refused(431, "the head is too large"))
-
-    def _pass_over(self, size: int) -> None:
-        # Who sends on for ever waits from here on.
-        self._size += size
-        if self._size > _MOST_LINGER:
-            self._read(False)
+        # Also trailers and chunks' extensions come to an end.
+        if self._came - self._told > MOST_HEAD:
+            self._refuse(Refused(431, "the head is too large"))
 
     def eof_received(self) -> bool:
         """The peer says no more; what is whole is answered still."""
         self._no_more()
-        whole = self._turn is not None and self._turn.complete and not self._turn.begun
+        first = next(iter(self._queue), None) if self._turn is None else self._turn
+        whole = first is not None and first.complete and not first.begun
         if not whole:
             self._hang_up()
         return whole
@@ -120,6 +117,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  asyncio's signature
         """What was begun is finished, for nobody."""
         self._lost = self._closing = True
+        self._house.lingering -= self._lingering
         self._queue.clear()
         for one in (self._coming, self._turn):
             if one is not None:
@@ -139,25 +137,30 @@ class Connection(asyncio.Protocol):
         drain, self._drain = self._drain, None
         if drain is not None and not drain.done():
             drain.set_result(None)
+        if self._turn is None:
+            self._next()
 
     # ------------------------------------------------------------------ the parser's side
     def on_message_begin(self) -> None:
         """A request."""
-        self._in_head, self._since = True, self._house.now
+        self._in_head, self._since, self._told = True, self._house.now, self._came
         self._target, self._headers, self._fields, self._size = b"", {}, 0, 0
 
     def on_url(self, url: bytes) -> None:
         """The target, maybe in parts."""
         self._target += url
+        if len(self._target) > MOST_TARGET:
+            raise Refused(414, "the target is too long")
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header; behind a body they are trailers, which nobody here asks for."""
+        self._fields += 1
+        self._size += len(name) + len(value)
+        if self._fields > MOST_HEADERS or self._size > MOST_HEAD:
+            raise Refused(431, "the head is too large")
         if not self._in_head:
             return
-        self._fields += 1
-        if self._fields > _MOST_HEADERS:
-            raise Refused(431, "too many headers")
-        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+        key, text = name.decode("latin-1").lower(), value.decode("latin-1").rstrip(" \t")
         if (earlier := self._headers.get(key)) is not None:
             if key == "host":
                 raise Refused(400, "more than one host")
@@ -167,11 +170,12 @@ class Connection(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         """The head is whole."""
         self._in_head = False
-        version = self._parser.get_http_version()
-        checked(version, self._headers)
+        if "upgrade" in self._headers and self._parser.should_upgrade():
+            return
+        method, version = self._parser.get_method().decode("latin-1"), self._parser.get_http_version()
+        checked(method, version, self._headers)
         exchange = self._coming = Exchange(
-            self, method=self._parser.get_method().decode("latin-1"), target=origin(self._target), version=version,
-            headers=self._headers, peer=self._peer,
+            self, method=method, target=origin(self._target), version=version, headers=self._headers, peer=self._peer,
         )  # fmt: skip
         exchange.closes = not self._parser.should_keep_alive()
         # Whoever waits to be asked for its body is asked by who wants it.
@@ -180,7 +184,7 @@ class Connection(asyncio.Protocol):
 
     def on_body(self, part: bytes) -> None:
         """Some of the body."""
-        exchange = self._coming
+        exchange, self._told = self._coming, self._came
         if exchange is None or exchange.answered:
             return
         exchange.feed(part)
@@ -250,11 +254,14 @@ class Connection(asyncio.Protocol):
 
     def look(self, now: int) -> None:
         """End it if it has kept us waiting for too long."""
-        if self._lingering:
-            if now - self._since > _LINGER:
-                self.abort()
-        elif self._drain is not None:
+        unsent = 0 if self._lost else self._transport.get_write_buffer_size()
+        if unsent != self._unsent:
+            self._unsent, self._since, self._heard = unsent, now, now
+        elif unsent:
             if now - self._heard > SILENCE:
+                self.abort()
+        elif self._lingering:
+            if now - self._since > _LINGER:
                 self.abort()
         elif self._in_head or self._coming is not None:
             if self._late(now):
@@ -267,19 +274,18 @@ class Connection(asyncio.Protocol):
         # While we do not read, it is not the peer who is late.
         if not self._reading or exchange in self._queue:
             return False
-        if exchange is None:
-            return now - self._since > HEAD_TIME
-        if exchange is self._turn:
+        if exchange is not None and exchange is self._turn:
             return now - self._heard > SILENCE
-        return now - self._since > BODY_TIME
+        return now - self._since > (HEAD_TIME if exchange is None else BODY_TIME)
 
     # ------------------------------------------------------------------ turns
     def _begin(self, exchange: Exchange) -> None:
-        if exchange is self._turn or exchange.answered or exchange in self._queue:
+        if exchange is self._turn or exchange.answered:
             return
-        if self._turn is None:
+        # Who does not read its answers is given no more of them.
+        if self._turn is None and self._drain is None:
             self._run(exchange)
-        else:
+        elif not self._queue or self._queue[-1] is not exchange:
             self._queue.append(exchange)
             self._read(False)
 
@@ -296,13 +302,16 @@ class Connection(asyncio.Protocol):
 
     async def _work(self) -> None:
         # One task a connection: to make one costs as much as to take a request apart.
-        while not self._lost:
-            if self._turn is not None:
-                await self._serve(self._turn)
-            else:
-                self._idle = self._loop.create_future()
-                await self._idle
-        self._house.connections.discard(self)
+        try:
+            while not self._lost:
+                if self._turn is not None:
+                    await self._serve(self._turn)
+                else:
+                    self._idle = self._loop.create_future()
+                    await self._idle
+        finally:
+            self.abort()
+            self._house.connections.discard(self)
 
     async def _serve(self, exchange: Exchange) -> None:
         try:
@@ -316,15 +325,20 @@ class Connection(asyncio.Protocol):
             self._unanswered(exchange)
 
     def _unanswered(self, exchange: Exchange) -> None:
-        exchange.answered = self._closing = True
+        # Any other answer would be taken for this one; one without its end is known not to be whole.
+        exchange.answered = True
         self._turn = None
+        self._queue.clear()
         if exchange.begun:
-            # Without its end, the peer knows that it is not whole.
             self.abort()
-        else:
-            self._next()
+            return
+        if exchange.complete:
+            self._last = b""
+        self._hang_up()
 
     def _next(self) -> None:
+        if self._drain is not None:
+            return
         if self._queue:
             self._run(self._queue.popleft())
         elif self._closing:
@@ -341,8 +355,14 @@ class Connection(asyncio.Protocol):
         self._last = b"".join((start, self._house.date, size, body))
         self._in_head = False
         self._no_more()
-        if self._turn is None:
+        if self._turn is None and not self._queue:
             self._hang_up()
+
+    def _decline(self, rest: bytes) -> None:
+        """Whoever offers another protocol with its request is answered in this one. llhttp left out the body, and what comes behind it may be no HTTP."""
+        start = plain(self._parser.get_method(), self._target, self._parser.get_http_version(), self._headers)
+        self._parser = httptools.HttpRequestParser(self)
+        self.data_received(start + rest)
 
     def _no_more(self) -> None:
         self._closing = True
@@ -352,17 +372,17 @@ class Connection(asyncio.Protocol):
 
     def _hang_up(self) -> None:
         """Say the last word, and go; who is in the middle of its own gets a moment to hear it."""
-        if self._lost or self._lingering:
+        if self._lost or self._lingering or self._transport.is_closing():
             return
         last, self._last = self._last, b""
-        unread = bool(last) or self._coming is not None
+        unread = bool(last) or self._coming is not None or not self._reading
         self._closing = True
-        if last:
-            self._transport.write(last)
+        self._transport.write(last)
         if not unread or not self._transport.can_write_eof():
             self._transport.close()
             return
         self._lingering, self._since, self._size = True, self._house.now, 0
+        self._house.lingering += 1
         self._transport.write_eof()
         self._read(True)
 

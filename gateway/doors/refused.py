@@ -1,10 +1,17 @@
-"""Requests that are answered without asking anybody: what is said, and why."""
+"""Requests that are answered without asking anybody: what is said, and why; and offers that are declined."""
 
 from collections.abc import Mapping
 
 from gateway.doors.exchange import head
 
-_MOST_TARGET = 16 * 1024
+MOST_HEAD = 64 * 1024
+"""Bytes of a head's names and values."""
+MOST_HEADERS = 128
+"""Headers, with trailers."""
+MOST_TARGET = 16 * 1024
+"""Bytes of a target."""
+
+_VERSIONS = frozenset({"1.0", "1.1"})
 _PROBLEM = '{"title":"%s","status":%d}'
 
 
@@ -17,18 +24,21 @@ class Refused(Exception):
         self.title = title
 
 
-def checked(version: str, headers: Mapping[str, str]) -> None:
+def checked(method: str, version: str, headers: Mapping[str, str]) -> None:
     """Refuse what the parser lets through and others would read in another way."""
-    if "transfer-encoding" in headers and version == "1.0":
-        raise Refused(400, "chunks came with HTTP/1.1")
+    if method == "CONNECT":
+        raise Refused(400, "no tunnels here")
+    if version not in _VERSIONS:
+        raise Refused(505, "HTTP/1.1 is spoken here")
+    coding = headers.get("transfer-encoding")
+    if coding is not None and (version == "1.0" or coding.lower() != "chunked"):
+        raise Refused(400, "chunks, of HTTP/1.1, are the only coding")
     if "host" not in headers and version != "1.0":
         raise Refused(400, "no host")
 
 
 def origin(target: bytes) -> str:
     """Path and query; a proxy's form names scheme and host before them (RFC 9112 §3.2.2)."""
-    if len(target) > _MOST_TARGET:
-        raise Refused(414, "the target is too long")
     text = target.decode("latin-1")
     if text.startswith("/"):
         return text
@@ -36,6 +46,14 @@ def origin(target: bytes) -> str:
     if not scheme:
         raise Refused(400, "the target is no path")
     return f"/{rest.partition('/')[2]}"
+
+
+def plain(method: bytes, target: bytes, version: str, headers: Mapping[str, str]) -> bytes:
+    """The head of a request that offered another protocol (RFC 9110 §7.8), as if it had not; what comes behind it may be no HTTP."""
+    kept = {**headers, "connection": "close"}
+    del kept["upgrade"]
+    lines = "".join([f"{name}: {value}\r\n" for name, value in kept.items()])
+    return b"%b %b HTTP/%b\r\n%b\r\n" % (method, target, version.encode(), lines.encode("latin-1"))
 
 
 def problem(refused: Refused) -> tuple[bytes, bytes]:

@@ -27,6 +27,7 @@ class HttpServer:
         self.date = b""
         self.leaving = False
         self.connections: set[Connection] = set()
+        self.lingering = 0
         self._clock = clock
         self._place = host, port
         self._sockets = sockets
@@ -36,7 +37,8 @@ class HttpServer:
 
     def full(self) -> bool:
         """See ``House``."""
-        return len(self.connections) >= self._most
+        # Who was told to come again must not keep others out.
+        return len(self.connections) - self.lingering >= self._most
 
     async def run(self) -> None:
         """Until stopped, and whatever was begun has ended."""
