@@ -160,7 +160,7 @@ class Connection(asyncio.Protocol):
             raise Refused(431, "the head is too large")
         if not self._in_head:
             return
-        key, text = name.decode("latin-1").lower(), value.decode("latin-1").rstrip(" \t")
+        key, text = name.decode("latin-1").lower(), value.rstrip().decode("latin-1")
         if (earlier := self._headers.get(key)) is not None:
             if key == "host":
                 raise Refused(400, "more than one host")

@@ -153,8 +153,8 @@ def test_an_application_that_answers_nothing_ends_the_connection() -> None:
 @pytest.mark.parametrize("loop", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
 @pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunked"])
 def test_an_early_answer_reaches_a_sender_who_still_sends(loop: Callable[..., None], chunked: bool) -> None:
-    """It sends all of 5 MB before it listens, and is not reset before; what it sends after the answer is no request."""
-    size = 5_000_000
+    """It sends all of 12 MB before it listens, and is not reset before; what it sends after the answer is no request."""
+    size = 12_000_000
     seen: list[str] = []
 
     async def app(exchange: Exchange) -> None:
