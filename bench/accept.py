@@ -28,6 +28,7 @@ def measure(scale: Scale) -> Sequence[Figure]:
         disk = running.disk(data)
         sides = _Sides(house, (bare, granian), orders)
         alone = []
+        house.settle()
         with house.without("worker"):
             sides.round(scale.count(2000))
             for number in range(scale.rounds):

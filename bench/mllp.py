@@ -33,6 +33,7 @@ def measure(scale: Scale) -> Sequence[Figure]:
         disk = running.disk(data)
         text = running.config(data, port=port, mllp=mllp)
         with running.gateway(text, data) as house:
+            house.settle()
             with house.without("worker"):
                 bout(mllp, made.frames(sent, 1000))
                 bout(bare, made.frames(sent, 1000), load.block)

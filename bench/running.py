@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -89,6 +90,19 @@ class Gateway:
             yield
         finally:
             self.resume(role)
+
+    def settle(self) -> None:
+        """Return when every part of it has come up and says that it is well: what a start costs is measured by ``start``."""
+        until = time.monotonic() + _PATIENCE
+        while time.monotonic() < until:
+            with (
+                contextlib.suppress(OSError),
+                urllib.request.urlopen(f"http://127.0.0.1:{self.port}/health/ready") as answer,
+            ):
+                if answer.status == 200:
+                    return
+            time.sleep(0.05)
+        raise RuntimeError(f"it is not well; the gateway said: {self.last_words()}")
 
     def cpu(self, role: str) -> float:
         """Seconds of processor a role has used so far."""

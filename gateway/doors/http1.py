@@ -11,7 +11,7 @@ import httptools
 import structlog
 
 from gateway.doors.exchange import Cut, Exchange
-from gateway.doors.refused import MOST_HEAD, MOST_HEADERS, MOST_TARGET, Refused, checked, origin, plain, problem
+from gateway.doors.refused import MOST_HEAD, MOST_HEADERS, MOST_TARGET, Refused, checked, named, origin, plain, problem
 
 App = Callable[[Exchange], Coroutine[Any, Any, None]]
 
@@ -57,7 +57,8 @@ class Connection(asyncio.Protocol):
         self._parser = httptools.HttpRequestParser(self)
         self._transport = cast("asyncio.Transport", None)
         self._peer = ("", 0)
-        self._target, self._headers, self._fields, self._size = b"", dict[str, str](), 0, 0
+        self._target, self._fields, self._size = b"", list[tuple[bytes, bytes]](), 0
+        self._headers: dict[str, str] = {}
         # Bytes that came; how many of them when the last head or part of a body was begun; bytes still to go.
         self._came = self._told = self._unsent = 0
         self._in_head, self._reading = False, True
@@ -144,7 +145,7 @@ class Connection(asyncio.Protocol):
     def on_message_begin(self) -> None:
         """A request."""
         self._in_head, self._since, self._told = True, self._house.now, self._came
-        self._target, self._headers, self._fields, self._size = b"", {}, 0, 0
+        self._target, self._fields, self._size = b"", [], 0
 
     def on_url(self, url: bytes) -> None:
         """The target, maybe in parts."""
@@ -154,22 +155,14 @@ class Connection(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header; behind a body they are trailers, which nobody here asks for."""
-        self._fields += 1
-        self._size += len(name) + len(value)
-        if self._fields > MOST_HEADERS or self._size > MOST_HEAD:
+        self._fields.append((name, value))
+        if len(self._fields) > MOST_HEADERS:
             raise Refused(431, "the head is too large")
-        if not self._in_head:
-            return
-        key, text = name.decode("latin-1").lower(), value.rstrip().decode("latin-1")
-        if (earlier := self._headers.get(key)) is not None:
-            if key == "host":
-                raise Refused(400, "more than one host")
-            text = f"{earlier}{'; ' if key == 'cookie' else ', '}{text}"
-        self._headers[key] = text
 
     def on_headers_complete(self) -> None:
         """The head is whole."""
         self._in_head = False
+        self._headers = named(self._fields)
         if "upgrade" in self._headers and self._parser.should_upgrade():
             return
         method, version = self._parser.get_method().decode("latin-1"), self._parser.get_http_version()

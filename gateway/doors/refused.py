@@ -1,6 +1,6 @@
-"""Requests that are answered without asking anybody: what is said, and why; and offers that are declined."""
+"""Heads of requests: what they say, which are answered without asking anybody, and offers that are declined."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from gateway.doors.exchange import head
 
@@ -11,6 +11,15 @@ MOST_HEADERS = 128
 MOST_TARGET = 16 * 1024
 """Bytes of a target."""
 
+# Those that nearly every request has, as they are usually written: to look one up costs less than to spell it.
+_USUAL = {
+    spelt.encode(): name
+    for name in (
+        "accept", "accept-encoding", "authorization", "connection", "content-length", "content-type", "host", "idempotency-key", "transfer-encoding",
+        "user-agent", "webhook-id", "webhook-signature", "webhook-timestamp", "x-forwarded-for", "x-forwarded-proto", "x-real-ip",
+    )
+    for spelt in (name, name.title())
+}  # fmt: skip
 _VERSIONS = frozenset({"1.0", "1.1"})
 _PROBLEM = '{"title":"%s","status":%d}'
 
@@ -22,6 +31,23 @@ class Refused(Exception):
         super().__init__(title)
         self.status = status
         self.title = title
+
+
+def named(fields: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Headers by their names in small letters; one that came several times holds all its values (RFC 9110 §5.3)."""
+    headers: dict[str, str] = {}
+    size = 0
+    for name, value in fields:
+        size += len(name) + len(value)
+        key, text = _USUAL.get(name) or name.decode("latin-1").lower(), value.rstrip().decode("latin-1")
+        if key in headers:
+            if key == "host":
+                raise Refused(400, "more than one host")
+            text = f"{headers[key]}{'; ' if key == 'cookie' else ', '}{text}"
+        headers[key] = text
+    if size > MOST_HEAD:
+        raise Refused(431, "the head is too large")
+    return headers
 
 
 def checked(method: str, version: str, headers: Mapping[str, str]) -> None:
