@@ -5,6 +5,7 @@ Text is ``2026-11-11T00:01:23.000000Z``, always 27 characters, so that it sorts.
 """
 
 import asyncio
+import contextlib
 import hashlib
 import io
 import os
@@ -72,6 +73,14 @@ class TurnedClock:
     def turn(self, seconds: float) -> None:
         """Move forward, or back with a negative number."""
         self._now += int(seconds * SECOND)
+
+
+async def at_most(seconds: float, event: asyncio.Event) -> bool:
+    """Wait until ``event`` is set, or the time is over: which of the two it was, True for the event."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            return await event.wait()
+    return False
 
 
 def worked() -> float:

@@ -28,6 +28,7 @@ from rich.text import Text
 from connectors.simulators import SIMULATORS
 from connectors.wecom import fake as wecom
 from gateway import invitation
+from gateway.clock import at_most
 from gateway.destinations import sign
 
 # A partner's API and its callbacks must tell of the same people.
@@ -278,9 +279,7 @@ async def _watch(
             elif time.monotonic() - said > 5:
                 said = time.monotonic()
                 out.print(_line(figures, time.monotonic() - began))
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(0.5):
-                    await stop.wait()
+            await at_most(0.5, stop)
 
 
 def _addresses(plan: Plan, guest: invitation.Guest) -> Panel:

@@ -1,7 +1,6 @@
 """What every process stands on, and the one that takes things in: a door."""
 
 import asyncio
-import contextlib
 import functools
 import importlib
 import ssl
@@ -15,7 +14,7 @@ import structlog
 
 from gateway import audit, breaker, journal, limiter, settings, shelf, store, vaults
 from gateway.book import Book
-from gateway.clock import SECOND, Clock
+from gateway.clock import SECOND, Clock, at_most
 from gateway.connector import Account, Card, Tools
 from gateway.crew import crewed
 from gateway.doors.bridge import App, Later
@@ -162,7 +161,7 @@ class Door:
                 server.step_aside()
                 for one in rounds:
                     _ = one.cancel()
-                await _at_most(_FAREWELL, turn.stop)
+                await at_most(_FAREWELL, turn.stop)
             server.stop()
             await asyncio.wait([serving], timeout=_DRAIN)
         await self._flush_rejects()
@@ -286,13 +285,6 @@ class Door:
                 facts=worker.parts if worker else {},
             ),
         ]
-
-
-async def _at_most(seconds: float, event: asyncio.Event) -> None:
-    """Until it happens, or the time is over."""
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            _ = await event.wait()
 
 
 def listen_of(account: Account) -> str:

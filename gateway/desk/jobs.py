@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import msgspec
 import structlog
 
-from gateway.clock import SECOND, Clock, new_id
+from gateway.clock import SECOND, Clock, at_most, new_id
 from gateway.errors import GatewayError, Stale, StoreError, Verdict
 from gateway.shelf import Document, Shelf
 from gateway.vault import Vault
@@ -213,7 +213,7 @@ class Runner:
             _log.error("jobs.unavailable", detail=error.detail)
             busy = False
         if not busy:
-            await self._rest()
+            await at_most(_LOOK, self._jobs.wake)
 
     async def let_go(self) -> None:
         """Hold nothing any more. What cannot be let go of is free when its lease is over."""
@@ -224,13 +224,6 @@ class Runner:
                     await self._jobs.save(free, before=version)
         except StoreError as error:
             _log.warning("jobs.not_let_go", detail=error.detail)
-
-    async def _rest(self) -> None:
-        try:
-            async with asyncio.timeout(_LOOK):
-                await self._jobs.wake.wait()
-        except TimeoutError:
-            return
 
     async def round(self) -> bool:
         """One step of each job that is free. False when there was none."""

@@ -1,7 +1,6 @@
 """Waiting for events: one look at the store four times a second for everybody who waits in this process, and none while nobody does."""
 
 import asyncio
-import contextlib
 from collections import deque
 from collections.abc import Callable, Sequence
 
@@ -9,7 +8,7 @@ import msgspec
 import structlog
 
 from gateway import store
-from gateway.clock import Clock
+from gateway.clock import Clock, at_most
 from gateway.errors import StoreError
 from gateway.store import EventRow
 
@@ -87,9 +86,7 @@ class Watch:
 
     async def rest(self, seconds: float) -> None:
         """Wait so long, or until this process is about to end."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                _ = await self._ended.wait()
+        await at_most(seconds, self._ended)
 
     @property
     def waiting(self) -> int:

@@ -11,7 +11,7 @@ import httptools
 import structlog
 
 from gateway.doors.exchange import Cut, Exchange
-from gateway.doors.refused import MOST_HEAD, MOST_HEADERS, MOST_TARGET, Refused, checked, named, origin, plain, problem
+from gateway.doors.heads import MOST_HEAD, MOST_HEADERS, MOST_TARGET, Refused, checked, named, origin, plain, problem
 
 App = Callable[[Exchange], Coroutine[Any, Any, None]]
 

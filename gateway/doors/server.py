@@ -1,12 +1,11 @@
 """The HTTP server of one process, on sockets that may be its successor's too."""
 
 import asyncio
-import contextlib
 import socket
 from collections.abc import Sequence
 from email.utils import formatdate
 
-from gateway.clock import SECOND, Clock
+from gateway.clock import SECOND, Clock, at_most
 from gateway.doors.http1 import App, Connection
 
 MOST = 4096
@@ -59,19 +58,14 @@ class HttpServer:
                 self._tell_time()
                 for one in tuple(self.connections):
                     one.look(self.now)
-                await self._pause()
+                if self._stopped.is_set():
+                    await self._clock.sleep(_LOOK)
+                else:
+                    await at_most(1.0, self._stopped)
         finally:
             self.step_aside()
             for one in tuple(self.connections):
                 one.abort()
-
-    async def _pause(self) -> None:
-        if self._stopped.is_set():
-            await self._clock.sleep(_LOOK)
-            return
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(1.0):
-                _ = await self._stopped.wait()
 
     def _tell_time(self) -> None:
         self.now = int(self._clock.monotonic())

@@ -1,7 +1,6 @@
 """From a due delivery to a recorded outcome: claimed in batches, each endpoint served at its own pace, whatever its neighbours do."""
 
 import asyncio
-import contextlib
 from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any
 
@@ -9,7 +8,7 @@ import structlog
 
 from gateway import store
 from gateway.breaker import State
-from gateway.clock import SECOND
+from gateway.clock import SECOND, at_most
 from gateway.destination import Endpoint
 from gateway.errors import GatewayError, StoreError
 from gateway.pipeline.attempt import Attempts, Ways
@@ -280,10 +279,7 @@ class Deliverer:
             if took:
                 await self._moment()
                 continue
-            try:
-                async with asyncio.timeout(0.5):
-                    await self._hungry.wait()
-            except TimeoutError:
+            if not await at_most(0.5, self._hungry):
                 await self._sweep()
 
     async def _moment(self) -> None:
@@ -291,9 +287,7 @@ class Deliverer:
         if self._spare() >= self._batch:
             await asyncio.sleep(0)
             return
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_MOMENT):
-                await self._hungry.wait()
+        await at_most(_MOMENT, self._hungry)
 
     async def _sweep(self) -> None:
         self._attempts.rest()

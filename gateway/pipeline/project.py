@@ -7,7 +7,7 @@ import msgspec
 import structlog
 
 from gateway import identity, journal, store
-from gateway.clock import SECOND, Clock
+from gateway.clock import SECOND, Clock, at_most
 from gateway.connector import Fetch
 from gateway.errors import GatewayError, JournalError, Stale, StoreError, Tampered, VaultDown
 from gateway.meters import Meters
@@ -79,7 +79,7 @@ class Projector:
                 await self._clock.sleep(1.0)
                 continue
             if not busy and not self._stopping:
-                await _either(wake, 1.0)
+                await at_most(1.0, wake)
         self._stopped.set()
 
     async def stop(self) -> None:
@@ -303,11 +303,3 @@ def errand(vault: Vault, account: str, fetch: Fetch, *, now: int, entry: str = "
         due=now + int(fetch.after * SECOND),
         entry=entry,
     )
-
-
-async def _either(wake: asyncio.Event, seconds: float) -> None:
-    try:
-        async with asyncio.timeout(seconds):
-            await wake.wait()
-    except TimeoutError:
-        return

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
-from gateway.clock import Clock
+from gateway.clock import Clock, at_most
 from gateway.errors import StoreError
 
 _log = structlog.get_logger()
@@ -27,8 +27,4 @@ async def rounds(begin: Begin, *, wake: asyncio.Event, clock: Clock, what: str) 
             except StoreError as error:
                 _log.error("rounds.store_unavailable", what=what, detail=error.detail)
                 await clock.sleep(_AWAY)
-            try:
-                async with asyncio.timeout(_LOOK):
-                    await wake.wait()
-            except TimeoutError:
-                continue
+            await at_most(_LOOK, wake)

@@ -1,5 +1,6 @@
 """Instants, their text, and ids."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
 
@@ -77,3 +78,15 @@ def test_derived_id_depends_on_where_its_parts_end() -> None:
     assert (
         len({clock.derived_id("evt", now, *parts) for parts in (("a", "bc"), ("ab", "c"), ("abc",), ("abc", ""))}) == 4
     )
+
+
+def test_waiting_for_an_event_ends_with_it_or_with_the_time() -> None:
+    """And tells which of the two it was."""
+
+    async def both() -> tuple[bool, bool]:
+        event = asyncio.Event()
+        late = await clock.at_most(0.01, event)
+        asyncio.get_running_loop().call_soon(event.set)
+        return late, await clock.at_most(30.0, event)
+
+    assert asyncio.run(both()) == (False, True)
