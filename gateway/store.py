@@ -474,8 +474,10 @@ class Store(Actions, Protocol):
         written on retry, and is dead already."""
         ...
 
-    async def rows(self, kind: str, *, limit: int, after: str = "", customer: str | None = None) -> Sequence[Row]:
-        """Records of a kind by id, optionally of one customer."""
+    async def rows(
+        self, kind: str, *, limit: int, after: str = "", customer: str | None = None, newest: bool = False
+    ) -> Sequence[Row]:
+        """Records of a kind by id, optionally of one customer; ``newest`` first, that is backwards, ``after`` being the id to go on below."""
         ...
 
     async def edges(self, key: bytes) -> Sequence[Edge]:

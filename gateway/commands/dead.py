@@ -155,8 +155,8 @@ def dead_drop(
         if letters:
             settler = Settler(log=ground.log, records=ground.records, vault=ground.vault, clock=ground.clock)
             await settler.drop(letters, reason)
-        await _in_steps(deliveries, lambda some: ground.records.drop(some, cause=f"dropped: {reason}"))
-        out.print(f"{len(letters) + len(deliveries)} dropped")
+        dropped = await _in_steps(deliveries, lambda some: ground.records.drop(some, cause=f"dropped: {reason}"))
+        out.print(f"{len(letters) + dropped} dropped")
 
     on_ground(config, work)
     return DONE

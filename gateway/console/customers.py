@@ -18,6 +18,7 @@ from gateway.errors import PayloadError
 
 _PAGE = 50
 _TIMELINE = 40
+_AXES = ("lifecycle", "payment", "fulfilment", "aftersale")
 _COLUMNS = {
     "customer": ("id", "name", "contacts", "tags", "unit", "state", "seen_at"),
     "order": ("id", "account", "external_id", "lifecycle", "payment", "fulfilment", "aftersale", "customer", "seen_at"),
@@ -33,7 +34,9 @@ async def customers(request: Request[Any, Any, Any], desk: NamedDependency[Desk]
     if asked:
         items, after = await _search(seat, desk, reading, asked), None
     else:
-        cut = await reading.page(seat.viewer, "customer", Sought(), after=seat.query.get("after", ""), limit=_PAGE)
+        cut = await reading.page(
+            seat.viewer, "customer", Sought(), after=seat.query.get("after", ""), limit=_PAGE, newest=True
+        )
         items, after = cut.items, cut.next
     if seat.query.get("format") == "csv":
         await desk.did(seat.viewer, "export", "customers", rows=len(items))
@@ -76,7 +79,7 @@ async def customer(request: Request[Any, Any, Any], desk: NamedDependency[Desk],
     moments, more = await people.timeline(
         seat.viewer, row.id, before=int(before) if before.isascii() and before.isdigit() else None, limit=_TIMELINE
     )
-    owned = await reading.page(seat.viewer, "order", Sought(customer=row.id), after="", limit=_PAGE)
+    owned = await reading.page(seat.viewer, "order", Sought(customer=row.id), after="", limit=_PAGE, newest=True)
     return frame.page(
         request,
         "customer.html",
@@ -87,6 +90,7 @@ async def customer(request: Request[Any, Any, Any], desk: NamedDependency[Desk],
         moments=moments,
         more=more,
         orders=owned.items,
+        older=owned.next,
         merges=[one for one in await Matching(desk).merges(row.id) if one.undone_at is None],
         asked_for=name,
         settled=seat.query.get("settled", ""),
@@ -95,13 +99,16 @@ async def customer(request: Request[Any, Any, Any], desk: NamedDependency[Desk],
 
 @get("/orders")
 async def orders(request: Request[Any, Any, Any], desk: NamedDependency[Desk]) -> Response[Any]:
-    """Orders, narrowed by account and axes."""
+    """Orders, the newest first, narrowed by account, customer and axes."""
     seat = frame.seat_of(request)
     reading = Reading(desk.records, desk.vault, desk.witness)
-    axes = ("lifecycle", "payment", "fulfilment", "aftersale")
-    wanted = {axis: seat.query[axis] for axis in axes if seat.query.get(axis)}
-    sought = Sought(account=seat.query.get("account") or None, fields=wanted)
-    cut = await reading.page(seat.viewer, "order", sought, after=seat.query.get("after", ""), limit=_PAGE)
+    wanted = {name: seat.query[name] for name in ("account", "customer", *_AXES) if seat.query.get(name)}
+    sought = Sought(
+        account=wanted.get("account"),
+        customer=wanted.get("customer"),
+        fields={axis: said for axis, said in wanted.items() if axis in _AXES},
+    )
+    cut = await reading.page(seat.viewer, "order", sought, after=seat.query.get("after", ""), limit=_PAGE, newest=True)
     if seat.query.get("format") == "csv":
         await desk.did(seat.viewer, "export", "orders", rows=len(cut.items))
         return export.csv("orders", _COLUMNS["order"], cut.items)

@@ -78,8 +78,10 @@ class Reading:
         found = (await self._store.look(store.Wants(records=[key]))).rows.get(key)
         return found if found and found.kind == kind and viewer.sees(found.unit) else None
 
-    async def page(self, viewer: access.Viewer, kind: str, sought: Sought, *, after: str, limit: int) -> Cut:
-        """Records by id, that is, by when they were first seen. Writing while somebody pages neither repeats nor skips one.
+    async def page(
+        self, viewer: access.Viewer, kind: str, sought: Sought, *, after: str, limit: int, newest: bool = False
+    ) -> Cut:
+        """Records by id, that is, by when they were first seen; ``newest`` first on request. Writing while somebody pages neither repeats nor skips one.
 
         One that is named by its account and ``external_id`` is found at once.
         """
@@ -91,7 +93,7 @@ class Reading:
         items: list[dict[str, Any]] = []
         walked, step = 0, min(limit + 1, _WALK)
         while walked < _MOST:
-            rows = await self._store.rows(kind, limit=step, after=after, customer=sought.customer)
+            rows = await self._store.rows(kind, limit=step, after=after, customer=sought.customer, newest=newest)
             for row in rows:
                 after = row.id
                 if viewer.sees(row.unit) and self._meant(row, sought):

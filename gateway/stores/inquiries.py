@@ -28,9 +28,17 @@ def _page(shape: Shape[Any], column: sa.ColumnElement[Any], *conditions: sa.Colu
     return Form(sa.select(*shape.columns).where(after, *conditions).order_by(column).limit(_most))
 
 
+def _page_back(shape: Shape[Any], column: sa.ColumnElement[Any], *conditions: sa.ColumnElement[bool]) -> Form:
+    before = column < bindparam("before")
+    return Form(sa.select(*shape.columns).where(before, *conditions).order_by(column.desc()).limit(_most))
+
+
 _of_kind = _records.c.kind == bindparam("of")
 rows = _page(shapes.row, _records.c.id, _of_kind)
-rows_of = _page(shapes.row, _records.c.id, _of_kind, _records.c.customer == bindparam("whose"))
+_whose = _records.c.customer == bindparam("whose")
+rows_of = _page(shapes.row, _records.c.id, _of_kind, _whose)
+rows_back = _page_back(shapes.row, _records.c.id, _of_kind)
+rows_of_back = _page_back(shapes.row, _records.c.id, _of_kind, _whose)
 live_edges = Form(
     sa.select(*shapes.edge.columns)
     .where(tables.edges.c.key == bindparam("of"), tables.edges.c.live == sa.literal_column("1"))

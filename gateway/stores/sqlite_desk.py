@@ -33,6 +33,9 @@ from gateway.stores.forms import Form, Rows
 from gateway.stores.shapes import Shape
 from gateway.stores.sqlite_connection import Line, snapshot, transaction
 
+# Behind every id.
+_LAST = "~"
+
 
 class SqliteDesk:
     """Listings on a connection of their own; the few writes wait for the writer like everybody."""
@@ -63,11 +66,16 @@ class SqliteDesk:
         """See ``Store.candidates``."""
         return await self._listed(shapes.candidate, inquiries.candidates, in_state=state, most=limit, after=after)
 
-    async def rows(self, kind: str, *, limit: int, after: str = "", customer: str | None = None) -> Sequence[Row]:
+    async def rows(
+        self, kind: str, *, limit: int, after: str = "", customer: str | None = None, newest: bool = False
+    ) -> Sequence[Row]:
         """See ``Store.rows``."""
+        place = {"before": after or _LAST} if newest else {"after": after}
         if customer is None:
-            return await self._listed(shapes.row, inquiries.rows, of=kind, most=limit, after=after)
-        return await self._listed(shapes.row, inquiries.rows_of, of=kind, whose=customer, most=limit, after=after)
+            form = inquiries.rows_back if newest else inquiries.rows
+            return await self._listed(shapes.row, form, of=kind, most=limit, **place)
+        form = inquiries.rows_of_back if newest else inquiries.rows_of
+        return await self._listed(shapes.row, form, of=kind, whose=customer, most=limit, **place)
 
     async def edges(self, key: bytes) -> Sequence[Edge]:
         """See ``Store.edges``."""

@@ -124,3 +124,25 @@ def test_export_is_what_the_page_shows_and_runs_no_formula(desk: Console) -> Non
     assert text.startswith("id,name")
     assert "13900139001" not in text
     visit.close()
+
+
+def test_newest_orders_come_first_and_older_ones_are_a_link_away(desk: Console) -> None:
+    """On the customer's own page, and in the list that it leads to, which is narrowed to that customer."""
+    for first in (0, 30):
+        rows = [houses.order(f"MANY-{n:02}", customer_code="C1") for n in range(first, first + 30)]
+        assert desk.told.gateway.feed("erp", rows).json()["accepted"] == 30
+        # Orders of one batch are of one moment: the second batch is to be the later.
+        desk.told.good.wait(3 + first + 30, "order.paid")
+    visit = desk.visit("viewer")
+    page = visit.open("/console/orders")
+    page.get_by_role("link", name="MANY-59").click()
+    page.locator("dl.facts a[href^='/console/customers/']").click()
+    own = page.locator("table[data-sorts='own-orders'] tbody tr")
+    expect(own).to_have_count(50)
+    assert {f"MANY-{n:02}" for n in range(30, 60)} == set(own.locator("td:first-child").all_inner_texts()[:30])
+    page.get_by_role("link", name="Older").first.click()
+    expect(page.locator("#orders tbody tr")).to_have_count(11)
+    expect(page.locator("#orders tbody tr", has_text="SO-1")).to_have_count(1)
+    page.get_by_role("link", name="Customers: cus_").click()
+    expect(page.locator("#orders tbody tr")).to_have_count(50)
+    visit.close()

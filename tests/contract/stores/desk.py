@@ -95,7 +95,7 @@ class Desk(StoreTests):
         self.run(place, scenario)
 
     def test_rows_of_a_kind_come_by_id_page_by_page(self, place: Path) -> None:
-        """Of everybody, or of one customer."""
+        """Of everybody, or of one customer; forwards, or the newest first."""
 
         async def scenario(store: Store, clock: TurnedClock) -> None:
             mine = [row(f"ord_{number}", customer="cus_1") for number in (3, 1, 2)]
@@ -104,6 +104,10 @@ class Desk(StoreTests):
             assert ids(await store.rows("order", limit=9, after="ord_2")) == ["ord_3", "ord_4"]
             assert ids(await store.rows("order", limit=9, after="ord_1", customer="cus_1")) == ["ord_2", "ord_3"]
             assert await store.rows("customer", limit=9) == [row("cus_1", kind="customer")]
+            assert ids(await store.rows("order", limit=2, newest=True)) == ["ord_4", "ord_3"]
+            assert ids(await store.rows("order", limit=9, after="ord_3", newest=True)) == ["ord_2", "ord_1"]
+            assert ids(await store.rows("order", limit=2, customer="cus_1", newest=True)) == ["ord_3", "ord_2"]
+            assert ids(await store.rows("order", limit=9, after="ord_2", customer="cus_1", newest=True)) == ["ord_1"]
 
         self.run(place, scenario)
 
