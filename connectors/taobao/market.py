@@ -83,7 +83,7 @@ class Market:
         if case is not None:
             self.settle_refund(case, success=chance < 0.7)
         elif chance < 0.15 and "pay_time" in trade:
-            self.ask_refund(trade)
+            self.ask_refund(trade, fen=self._dice.choice((None, None, 500)))
         elif trade["status"] == "WAIT_SELLER_SEND_GOODS":
             self.ship(trade)
         elif trade["type"] == "cod" and trade["status"] == "WAIT_BUYER_CONFIRM_GOODS":
@@ -118,12 +118,12 @@ class Market:
         return next((case for case in mine if case["status"] == "WAIT_SELLER_AGREE"), None)
 
     def ask_refund(self, trade: Data, *, fen: int | None = None) -> Data:
-        """The buyer wants a line's money back, or ``fen`` of it."""
-        line = next(line for line in trade["orders"]["order"] if line["refund_status"] in ("NO_REFUND", "CLOSED"))
-        whole = _fen(line["divide_order_fee"])
+        """The buyer wants a line's money back, or ``fen`` of it; of a line that has given back a part, what is left."""
+        line = next(line for line in trade["orders"]["order"] if self._may_ask(line))
+        left = self._left(line)
         case: Data = {
             "refund_id": self._number(), "tid": trade["tid"], "oid": line["oid"], "status": "WAIT_SELLER_AGREE",
-            "refund_fee": _yuan(whole if fen is None else fen), "total_fee": line["divide_order_fee"], "created": self._now(),
+            "refund_fee": _yuan(left if fen is None else min(fen, left)), "total_fee": line["divide_order_fee"], "created": self._now(),
             "modified": self._now(), "has_good_return": False, "reason": "不想要了", "good_status": "BUYER_NOT_RECEIVED",
             "refund_phase": "onsale", "buyer_open_uid": trade["buyer_open_uid"], "seller_nick": trade["seller_nick"],
         }  # fmt: skip
@@ -141,7 +141,7 @@ class Market:
             status="SUCCESS" if success else "CLOSED", end_time=self._now(), modified=self._now(case["modified"])
         )
         line["refund_status"] = case["status"]
-        if success and case["refund_fee"] == line["divide_order_fee"]:
+        if not self._left(line):
             line["status"] = "TRADE_CLOSED"
         if success:
             trade["payment"] = _yuan(_fen(trade["payment"]) - _fen(case["refund_fee"]))
@@ -150,6 +150,14 @@ class Market:
         if all(one["status"] == "TRADE_CLOSED" for one in trade["orders"]["order"]):
             trade["end_time"] = self._now()
             self._told(trade, "TRADE_CLOSED", "TradeClose")
+
+    def _may_ask(self, line: Data) -> bool:
+        return line["status"] != "TRADE_CLOSED" and line["refund_status"] in ("NO_REFUND", "CLOSED", "SUCCESS")
+
+    def _left(self, line: Data) -> int:
+        """What the buyer has paid for the line and not been given back, in fen."""
+        mine = [case for case in self.refunds.values() if case["oid"] == line["oid"] and case["status"] == "SUCCESS"]
+        return _fen(line["divide_order_fee"]) - sum(_fen(case["refund_fee"]) for case in mine)
 
     def note(self, asked: Mapping[str, str]) -> Data | None:
         """``taobao.trade.memo.update``; None for a trade that there is not. Sellers' notes are pushed to nobody."""

@@ -1,8 +1,11 @@
 """One shop: how its trades and refunds are re-read, reconciled and decoded, and its message channel.
 
 An order has one clock. Whatever asked for a reading (a trade message, a refund message, a reconciliation), what is written down is
-the trade together with every refund case its lines name, versioned by the newest ``modified`` among them. Two readings in any order,
-or the same one twice, end in the state of the newer.
+the trade together with every refund case of it, versioned by the newest ``modified`` among them. Two readings in any order, or the
+same one twice, end in the state of the newer.
+
+A line names its newest case alone, and TOP lists refunds by buyer but not by trade. So a trade that has a refund is read with what the
+list has of its buyer for that trade: without it, what a line was given back before its newest case would be forgotten.
 """
 
 import hashlib
@@ -53,10 +56,10 @@ REFUND_FIELDS = (
     "refund_phase,buyer_open_uid,seller_nick"
 )
 
-# Topic → method, the envelope's list and its item, the key of an item.
+# Topic → method, the envelope's list and its item, the key of an item, what is asked of each.
 _LISTS = {
-    "trade": ("taobao.trades.sold.increment.get", "trades", "trade", "tid"),
-    "refund": ("taobao.refunds.receive.get", "refunds", "refund", "refund_id"),
+    "trade": ("taobao.trades.sold.increment.get", "trades", "trade", "tid", "tid,modified"),
+    "refund": ("taobao.refunds.receive.get", "refunds", "refund", "refund_id", "refund_id,tid,modified"),
 }
 
 
@@ -105,7 +108,7 @@ class Shop:
         moves up. Read from the front, the one that slips over a page's edge would be missed; read from the back it is met again.
         """
         page, until = _cursor(cursor, window, self._clock.now())
-        listed = await self._list(topic, page or 1, window.since, until, size=PAGE)
+        listed = await self._changed(topic, page or 1, window.since, until, size=PAGE)
         pages = -(-_total(listed) // PAGE)
         if page is None and pages > 1:
             return Page(events=(), cursor=f"{pages}@{until}")
@@ -115,32 +118,44 @@ class Shop:
     async def probe(self) -> str:
         """Count the last half hour's trades: proves key, signature, session and permission, and moves nothing."""
         now = self._clock.now()
-        listed = await self._list("trade", 1, now - 1800 * SECOND, now, size=1)
+        listed = await self._changed("trade", 1, now - 1800 * SECOND, now, size=1)
         return f"TOP answers for this shop: {_total(listed)} trades changed in the last half hour"
 
     async def act(self, command: Command) -> Result:
         """See ``connectors.taobao.actions``."""
         return await actions.act(self._top, command)
 
-    async def _list(self, topic: str, page: int, since: int, until: int, *, size: int) -> dict[str, msgspec.Raw]:
-        method, _, _, key = _LISTS[topic]
+    async def _changed(self, topic: str, page: int, since: int, until: int, *, size: int) -> dict[str, msgspec.Raw]:
+        window = {"start_modified": china_time(since), "end_modified": china_time(until)}
+        return await self._list(topic, page, size=size, **window)
+
+    async def _list(self, topic: str, page: int, *, size: int, **asked: str) -> dict[str, msgspec.Raw]:
+        method, *_, fields = _LISTS[topic]
         return await self._top.call(
-            method,
-            fields=f"{key},modified",
-            start_modified=china_time(since),
-            end_modified=china_time(until),
-            page_no=str(page),
-            page_size=str(size),
-            use_has_next="false",
+            method, fields=fields, page_no=str(page), page_size=str(size), use_has_next="false", **asked
         )
 
     async def _snapshot(self, tid: str, *more: str) -> Inbound:
         answer = await self._top.call("taobao.trade.fullinfo.get", tid=tid, fields=TRADE_FIELDS)
         raw = _part(answer, "trade")
         trade = trades.read_json(raw)
-        refunds = [await self._refund(key) for key in dict.fromkeys([*trades.refund_ids(trade), *more])]
-        kept = [refund for refund in refunds if refund is not None]
-        return snapshot(raw, kept)
+        known = {*trades.refund_ids(trade), *more}
+        if known:
+            known |= await self._listed_cases(tid, trades.text(trade, "buyer_open_uid"))
+        # By their ids: whichever of them was asked for, the reading is the same.
+        refunds = [await self._refund(key) for key in sorted(known)]
+        return snapshot(raw, [refund for refund in refunds if refund is not None])
+
+    async def _listed_cases(self, tid: str, buyer: str) -> set[str]:
+        """The trade's cases among the newest hundred of its buyer; none when nobody says who that is."""
+        if not buyer:
+            return set()
+        try:
+            listed = await self._list("refund", 1, size=PAGE, buyer_open_uid=buyer)
+        except Gone:
+            return set()
+        rows = [row for row in _rows("refund", listed) if trades.text(row, "tid") == tid]
+        return {key for row in rows if (key := trades.text(row, "refund_id"))}
 
     async def _of_refund(self, key: str) -> Inbound:
         raw = await self._refund(key)
@@ -204,11 +219,16 @@ def _cursor(cursor: str | None, window: Window, now: int) -> tuple[int | None, i
 
 
 def _listed(topic: str, listed: dict[str, msgspec.Raw]) -> tuple[Fetch, ...]:
-    _, outer, inner, key = _LISTS[topic]
+    key = _LISTS[topic][3]
+    rows = _rows(topic, listed)
+    return tuple(Fetch(topic=topic, key=trades.text(row, key)) for row in rows if trades.text(row, key))
+
+
+def _rows(topic: str, listed: dict[str, msgspec.Raw]) -> list[dict[str, Any]]:
+    _, outer, inner, _, _ = _LISTS[topic]
     wrapped = _plain(listed).get(outer)
     items = wrapped.get(inner) if isinstance(wrapped, dict) else wrapped
-    rows = items if isinstance(items, list) else [items] if isinstance(items, dict) else []
-    return tuple(Fetch(topic=topic, key=trades.text(row, key)) for row in rows if trades.text(row, key))
+    return items if isinstance(items, list) else [items] if isinstance(items, dict) else []
 
 
 def _total(listed: dict[str, msgspec.Raw]) -> int:

@@ -125,10 +125,12 @@ class Router:
         return self._page(params, self._market.trades, "trades", "trade")
 
     def _refunds(self, params: Mapping[str, str]) -> Data:
-        return self._page(params, self._market.refunds, "refunds", "refund")
+        buyer = params.get("buyer_open_uid")
+        found = {key: one for key, one in self._market.refunds.items() if buyer in (None, one["buyer_open_uid"])}
+        return self._page(params, found, "refunds", "refund")
 
     def _page(self, params: Mapping[str, str], kept: Mapping[int, Data], outer: str, inner: str) -> Data:
-        since, until = params["start_modified"], params["end_modified"]
+        since, until = params.get("start_modified", ""), params.get("end_modified", "9999")
         found = [one for one in kept.values() if since <= one["modified"] <= until]
         found.sort(key=lambda one: str(one["modified"]), reverse=True)
         size = int(params["page_size"])

@@ -22,6 +22,7 @@ Data = dict[str, Any]
 
 _JSON = msgspec.json.Decoder(float_hook=str)
 _NO_REFUND = ("", "NO_REFUND", "0")
+_NOTHING = Decimal(0)
 
 UNPAID = frozenset({"TRADE_NO_CREATE_PAY", "WAIT_BUYER_PAY", "PAY_PENDING", "WAIT_PRE_AUTH_CONFIRM"})
 UNDERWAY = frozenset(
@@ -122,7 +123,7 @@ def lines_of(trade: Mapping[str, Any]) -> list[Data]:
 
 
 def refund_ids(trade: Mapping[str, Any]) -> list[str]:
-    """The refund cases that the lines point at, each once, in their order."""
+    """The refund cases that the lines point at, each once, in their order: of a line its newest, and none before that."""
     found = (text(line, "refund_id") for line in lines_of(trade))
     return list(dict.fromkeys(key for key in found if key not in _NO_REFUND))
 
@@ -133,18 +134,15 @@ def newest(trade: Mapping[str, Any], refunds: Sequence[Mapping[str, Any]]) -> st
 
 
 def cases_of(lines: Sequence[Data], refunds: Sequence[Data]) -> list[Data]:
-    """The cases as read, then those that only a line tells of."""
-    known = {text(refund, "refund_id") for refund in refunds}
-    cases = list(refunds)
+    """The cases as read, then those that only a line tells of; each once."""
+    cases = {text(refund, "refund_id"): refund for refund in refunds}
     for line in lines:
         if "refund_id" not in line:
             continue
         key = text(line, "refund_id")
-        if key in _NO_REFUND or key in known:
-            continue
-        known.add(key)
-        cases.append({"refund_id": key, "oid": text(line, "oid"), "status": text(line, "refund_status")})
-    return cases
+        if key not in _NO_REFUND and key not in cases:
+            cases[key] = {"refund_id": key, "oid": text(line, "oid"), "status": text(line, "refund_status")}
+    return list(cases.values())
 
 
 def _zoned(data: Data) -> Data:
@@ -287,18 +285,10 @@ def refunded(data: Data, _context: object = None) -> str | UnsetType:
     settled = [case for case in data.get("cases", ()) if case.get("status") == "SUCCESS"]
     if not settled:
         return paid(data) if state == "refunded" else "0.00"
-    lines = {text(line, "oid"): line for line in lines_of(data)}
-    total = Decimal(0)
-    for case in settled:
-        amount = _decimal(text(case, "refund_fee"))
-        if amount is None:
-            amount = _whole_line(lines.get(text(case, "oid"), {}))
-        if amount is None:
-            return paid(data) if state == "refunded" else UNSET
-        total += amount
+    total = _given_back(settled, lines_of(data))
     if state == "refunded" and not total:
         return paid(data)
-    return f"{total:.2f}"
+    return UNSET if total is None else f"{total:.2f}"
 
 
 def _was_paid(data: Data) -> bool:
@@ -343,6 +333,22 @@ def _sum(data: Data) -> str | None:
         return None
     less, post, adjust = (_decimal(text(data, key)) or Decimal(0) for key in ("discount_fee", "post_fee", "adjust_fee"))
     return f"{items - less + post + adjust:.2f}"
+
+
+def _given_back(settled: Sequence[Data], lines: Sequence[Data]) -> Decimal | None:
+    """What these cases come to in yuan; None when one of them does not say and its line does not either."""
+    sums: dict[str, Decimal | None] = {}
+    for case in settled:
+        oid, amount = text(case, "oid"), _decimal(text(case, "refund_fee"))
+        before = sums.get(oid, _NOTHING)
+        sums[oid] = None if amount is None or before is None else before + amount
+    # A line that went back whole stands for all its cases: what the others gave back is in it.
+    for line in lines if None in sums.values() else ():
+        oid = text(line, "oid")
+        if sums.get(oid, _NOTHING) is None:
+            sums[oid] = _whole_line(line)
+    amounts = [amount for amount in sums.values() if amount is not None]
+    return sum(amounts, _NOTHING) if len(amounts) == len(sums) else None
 
 
 def _whole_line(line: Data) -> Decimal | None:

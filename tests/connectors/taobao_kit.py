@@ -5,9 +5,10 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import httpx
+import msgspec
 
 from connectors.taobao.options import TaobaoOptions
-from connectors.taobao.simulate import Fake, Faults, serve_api
+from connectors.taobao.simulate import Fake, Faults, Router, serve_api
 from connectors.taobao.tmc import Pace
 from gateway.clock import Clock, SystemClock
 from gateway.connector import Account, Inbound, Response, Secret, Token, Tools
@@ -67,6 +68,16 @@ class Caller:
 
     async def close(self) -> None:
         await self._http.aclose()
+
+
+class Straight:
+    """A ``Call`` that asks the simulated platform without a socket between."""
+
+    def __init__(self, router: Router) -> None:
+        self._router = router
+
+    async def __call__(self, method: str, url: str, *, form: Mapping[str, str] | None = None, **_: Any) -> Response:
+        return Response(status=200, headers={}, body=msgspec.json.encode(self._router.answer(dict(form or {}))))
 
 
 class Canned:

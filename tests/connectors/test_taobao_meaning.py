@@ -1,5 +1,6 @@
 """What trades and refunds mean: samples, golden cases, and that no combination of statuses or order of readings breaks an order."""
 
+import asyncio
 import itertools
 import json
 import random
@@ -15,14 +16,15 @@ from hypothesis import strategies as st
 from connectors.taobao import CARD, trade
 from connectors.taobao.market import Market
 from connectors.taobao.options import TaobaoOptions
-from connectors.taobao.shop import Shop, snapshot
+from connectors.taobao.shop import Shop
+from connectors.taobao.simulate import Known, Router
 from gateway import cases, mapping
 from gateway.clock import TurnedClock, parse
 from gateway.connector import Account, Can, Secret
 from gateway.errors import PayloadError
 from gateway.model.order import Aftersale, Fulfilment, Lifecycle, Order, Payment
 from gateway.pipeline import change
-from tests.connectors.taobao_kit import account, tools
+from tests.connectors.taobao_kit import Straight, account, tools
 
 ROOT = Path(__file__).parents[2]
 SAMPLES = ROOT / "connectors/taobao/samples"
@@ -193,6 +195,42 @@ def test_partial_refunds_of_two_lines_add_up() -> None:
     assert (order.payment, order.aftersale) == (Payment.PARTIALLY_REFUNDED, Aftersale.OPEN)
 
 
+def test_a_line_that_went_back_whole_stands_for_all_its_cases() -> None:
+    """What an earlier case gave back is not added to the whole of the line."""
+    data = {
+        "tid": "1", "status": "WAIT_BUYER_CONFIRM_GOODS", "pay_time": "2026-11-11 00:00:00", "total_fee": "100.00", "as_of": "2026-11-13 00:00:00",
+        "orders": {"order": [
+            {"oid": "11", "status": "TRADE_CLOSED", "refund_status": "SUCCESS", "refund_id": "22", "divide_order_fee": "40.00"},
+            {"oid": "12", "status": "WAIT_BUYER_CONFIRM_GOODS", "refund_status": "SUCCESS", "refund_id": "23", "divide_order_fee": "60.00"},
+        ]},
+        "cases": [
+            {"refund_id": "21", "oid": "11", "status": "SUCCESS", "refund_fee": "10.00"},
+            {"refund_id": "22", "oid": "11", "status": "SUCCESS"},
+            {"refund_id": "23", "oid": "12", "status": "SUCCESS", "refund_fee": "5.00"},
+        ],
+    }  # fmt: skip
+    assert trade.refunded(data) == "45.00"
+
+
+def test_a_case_that_is_there_twice_is_counted_once() -> None:
+    """By its id."""
+    line = {"oid": "11", "status": "WAIT_BUYER_CONFIRM_GOODS", "refund_status": "SUCCESS", "refund_id": "21"}
+    case = {
+        "refund_id": "21",
+        "oid": "11",
+        "status": "SUCCESS",
+        "refund_fee": "1.50",
+        "modified": "2026-11-12 00:00:00",
+    }
+    one = {
+        "tid": 1,
+        "status": "WAIT_BUYER_CONFIRM_GOODS",
+        "pay_time": "2026-11-11 00:00:00",
+        "modified": "2026-11-11 00:00:00",
+    }
+    assert trade.refunded(trade.trade_data(_payload(one, [line], [case, case]))) == "1.50"
+
+
 def test_a_refund_that_does_not_say_how_much_leaves_the_figure_unsaid() -> None:
     """Better none than one that is too small."""
     lines = [{"oid": "11", "status": "WAIT_BUYER_CONFIRM_GOODS", "refund_status": "SUCCESS", "refund_id": "21"}]
@@ -204,33 +242,34 @@ def test_a_refund_that_does_not_say_how_much_leaves_the_figure_unsaid() -> None:
 
 
 # ------------------------------------------------------------------ one clock
-def _readings(seed: int) -> list[bytes]:
-    """Every reading that a life of one trade with refunds could have led to, in the order they were made."""
-    clock, told = TurnedClock(parse("2026-11-11T00:00:00Z")), []
-    market = Market(random.Random(seed), clock, lambda topic, content: told.append(topic))
+async def _lived(seed: int) -> tuple[list[bytes], int]:
+    """Every reading that a life of one trade with refunds could have led to, in the order they were made, and the fen that went back."""
+    dice, clock = random.Random(seed), TurnedClock(parse("2026-11-11T00:00:00Z"))
+    market = Market(dice, clock, lambda topic, content: None)
+    shop = Shop(account(), tools(Straight(Router(market, Known(), clock, None)), clock))
     one = market.create(cod=False)
-    readings = []
+    readings: list[bytes] = []
 
-    def read() -> None:
+    async def read() -> None:
         clock.turn(60)
-        refunds = [json.dumps(market.refunds[int(key)]).encode() for key in trade.refund_ids(one)]
-        readings.append(snapshot(json.dumps(one).encode(), refunds).payload)
+        asked = [("trade", str(one["tid"])), *(("refund", str(key)) for key in market.refunds)]
+        for topic, key in dice.sample(asked, dice.randrange(1, len(asked) + 1)):
+            readings.extend([event.payload for event in await shop.fetch(topic, key)])
 
-    read()
+    await read()
     market.pay(one)
-    read()
-    first = market.ask_refund(one, fen=100)
-    read()
-    market.ship(one)
-    read()
-    market.settle_refund(first, success=True)
-    read()
-    if len(one["orders"]["order"]) > 1:
-        second = market.ask_refund(one)
-        read()
-        market.settle_refund(second, success=False)
-        read()
-    return readings
+    await read()
+    for turn in range(6):
+        if one["status"] == "TRADE_CLOSED":
+            break
+        case = market.ask_refund(one, fen=dice.choice((None, 100, 2500)))
+        await read()
+        if turn == 1:
+            market.ship(one)
+        market.settle_refund(case, success=dice.random() < 0.7)
+        await read()
+    back = [case["refund_fee"] for case in market.refunds.values() if case["status"] == "SUCCESS"]
+    return readings, sum(int(fee.replace(".", "")) for fee in back)
 
 
 def _applied(readings: Sequence[bytes]) -> dict[str, Any]:
@@ -250,12 +289,31 @@ def _applied(readings: Sequence[bytes]) -> dict[str, Any]:
 @given(st.integers(0, 20), st.randoms(use_true_random=False))
 @settings(max_examples=60)
 def test_readings_in_any_order_and_any_number_end_in_the_same_order(seed: int, shuffler: random.Random) -> None:
-    """Late, repeated and reversed readings of trade and refunds: the newest decides, the rest change nothing."""
-    readings = _readings(seed)
+    """Late, repeated and reversed readings of a trade whose lines are refunded again and again: the newest decides, the rest change nothing,
+    and each fen that went back is counted once."""
+    readings, back = asyncio.run(_lived(seed))
     straight = _applied(readings)
+    assert straight["money"]["refunded"]["amount"] == back
+    assert (
+        sum(case["refund"]["amount"] for case in straight["aftersales"] if case["status"]["value"] == "completed")
+        == back
+    )
     mixed = readings + shuffler.sample(readings, len(readings) // 2)
     shuffler.shuffle(mixed)
     assert _applied(mixed) == straight
+
+
+def test_a_line_that_a_reading_does_not_have_stays() -> None:
+    """The platform closes lines; nothing that it documents drops one. So one that is missing is not taken for one that ended."""
+    whole = json.loads((SAMPLES / "ok/trade-partly-refunded.json").read_bytes())
+    short = json.loads((SAMPLES / "ok/trade-partly-refunded.json").read_bytes())
+    del short["trade"]["orders"]["order"][1]
+    short["trade"]["modified"] = "2026-11-15 08:00:00"
+    body = _applied([json.dumps(whole).encode(), json.dumps(short).encode()])
+    assert [(line["line_no"], line["status"]["value"]) for line in body["lines"]] == [
+        ("4012345678900000002", "closed"),
+        ("4012345678900000003", "processing"),
+    ]
 
 
 # ------------------------------------------------------------------ who, where, when

@@ -198,6 +198,95 @@ def test_a_refund_is_read_as_its_trade_and_ends_in_the_same_event() -> None:
     with_shop(check)
 
 
+def twice_refunded(platform: Fake, clock: TurnedClock) -> tuple[dict[str, Any], list[str]]:
+    """A trade of which one line was given back a part and is asked for more, and the ids of its cases. The buyer has another trade with a case."""
+    market = platform.market
+    other, trade = (market.pay(market.create(cod=False)) for _ in range(2))
+    other["buyer_open_uid"] = trade["buyer_open_uid"]
+    market.ask_refund(other)
+    first = market.ask_refund(trade, fen=1000)
+    clock.turn(60)
+    market.settle_refund(first, success=True)
+    clock.turn(60)
+    second = market.ask_refund(trade, fen=500)
+    assert first["oid"] == second["oid"]
+    return trade, [str(first["refund_id"]), str(second["refund_id"])]
+
+
+def test_a_line_that_was_refunded_before_is_read_with_all_its_cases() -> None:
+    """It names the newest alone; the list of its buyer's refunds has the others."""
+
+    async def check(platform: Fake, shop: Shop, clock: TurnedClock) -> None:
+        trade, cases = twice_refunded(platform, clock)
+        (event,) = await shop.fetch("trade", str(trade["tid"]))
+        data = shop.decode("trade", event.payload).data
+        assert data is not None
+        assert [case["refund_id"] for case in data["cases"]] == cases
+        assert (taobao.trade.refunded(data), taobao.trade.payment(data)) == ("10.00", "partially_refunded")
+        assert taobao.trade.payable(data) == taobao.trade.paid(data)
+        assert taobao.trade.case_in_charge(data) == "WAIT_SELLER_AGREE"
+        assert list(await shop.fetch("refund", cases[0])) == [event]
+        assert list(await shop.fetch("refund", cases[1])) == [event]
+
+    with_shop(check)
+
+
+def test_refunds_are_listed_for_a_trade_that_has_one_and_a_known_buyer() -> None:
+    """A trade without costs one call as ever; of a buyer whom nobody names nothing can be listed."""
+
+    async def check(platform: Fake, shop: Shop, clock: TurnedClock) -> None:
+        calm = platform.market.create()
+        await shop.fetch("trade", str(calm["tid"]))
+        assert [call["method"] for call in platform.router.calls] == ["taobao.trade.fullinfo.get"]
+        trade, cases = twice_refunded(platform, clock)
+        platform.router.calls.clear()
+        await shop.fetch("trade", str(trade["tid"]))
+        (listed,) = [call for call in platform.router.calls if call["method"] == "taobao.refunds.receive.get"]
+        assert listed["buyer_open_uid"] == trade["buyer_open_uid"]
+        assert "start_modified" not in listed
+        del trade["buyer_open_uid"]
+        (event,) = await shop.fetch("trade", str(trade["tid"]))
+        data = shop.decode("trade", event.payload).data
+        assert data is not None
+        assert [case["refund_id"] for case in data["cases"]] == cases[1:]
+
+    with_shop(check)
+
+
+def refuse_lists(platform: Fake, failure: dict[str, Any]) -> None:
+    """From now on a list of refunds is answered so, and everything else as before."""
+    answer = platform.router.answer
+
+    def refuse(params: dict[str, str]) -> dict[str, Any]:
+        return {"error_response": failure} if params["method"] == "taobao.refunds.receive.get" else answer(params)
+
+    platform.router.answer = refuse  # type: ignore[method-assign]
+
+
+def test_a_list_that_cannot_be_had_leaves_the_reading_to_be_done_again() -> None:
+    """Without it the reading would say that less went back; nothing is written down."""
+
+    async def check(platform: Fake, shop: Shop, clock: TurnedClock) -> None:
+        trade, _ = twice_refunded(platform, clock)
+        refuse_lists(platform, {"code": 11, "msg": "Insufficient isv permissions"})
+        with pytest.raises(PartnerDenied):
+            await shop.fetch("trade", str(trade["tid"]))
+
+    with_shop(check)
+
+
+def test_a_list_of_nothing_does_not_make_the_trade_look_gone() -> None:
+    """An empty list may be told as a refund that does not exist; the trade does."""
+
+    async def check(platform: Fake, shop: Shop, clock: TurnedClock) -> None:
+        trade, _ = twice_refunded(platform, clock)
+        refuse_lists(platform, {"code": 15, "msg": "Remote service error", "sub_code": "isv.refund-not-exist"})
+        (event,) = await shop.fetch("trade", str(trade["tid"]))
+        assert event.partition_key == str(trade["tid"])
+
+    with_shop(check)
+
+
 def test_a_refund_whose_trade_is_gone_stands_alone() -> None:
     """The case still says what became of the money."""
 
