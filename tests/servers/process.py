@@ -1,5 +1,6 @@
 """A server program of our own: started, paused, stopped."""
 
+import os
 import random
 import signal
 import socket
@@ -8,18 +9,30 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+# Tests that run beside these (`pytest -n`) draw from a part of their own: what was free when it was given may be listened on much later.
+_WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
+_PARTS = [range(start, start + 2000) for start in range(20_000, 28_000, 2000)]
+_PORTS = _PARTS[int(_WORKER.removeprefix("gw")) % len(_PARTS)] if _WORKER else range(28_000, 32_000)
+_given: set[int] = set()
+
 
 def free_port() -> int:
-    """A port nobody listens on, from below the range that the kernel gives away to others meanwhile."""
-    for _ in range(200):
-        port = random.randrange(20_000, 32_000)
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
+    """A port nobody listens on, from below the range that the kernel gives away to others meanwhile. Never the same twice."""
+    for _ in range(2000):
+        port = random.choice(_PORTS)
+        if port not in _given and _is_free(port):
+            _given.add(port)
             return port
-    raise RuntimeError("no port is free between 20000 and 32000")
+    raise RuntimeError(f"no port is free between {_PORTS[0]} and {_PORTS[-1]}")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
 
 
 class Program:
