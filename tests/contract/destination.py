@@ -19,7 +19,9 @@ from gateway.destination import Endpoint, Message, Tried
 from gateway.model.secret import Secret
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-IMPATIENT = 1.0
+IMPATIENT = 0.5
+LATEST = 10.0
+"""When a far side that hangs is given up at the latest, on however busy a machine: the clients' own patience is 15 s and more."""
 
 
 class Arrived(msgspec.Struct, frozen=True, kw_only=True):
@@ -302,7 +304,7 @@ class DestinationContract:
 
     @pytest.mark.parametrize("warm", [False, True], ids=["new", "known"])
     def test_far_side_that_hangs_is_given_up_in_time(self, warm: bool) -> None:
-        """Within the time-out and a second, on a new connection and on one that worked; and the way works once it answers again."""
+        """By the endpoint's time-out, on a new connection and on one that worked; and the way works once it answers again."""
 
         async def scenario(far: FarSide) -> None:
             way = self.open(self.end(far, timeout=IMPATIENT))
@@ -315,7 +317,7 @@ class DestinationContract:
             tried = await self.send(way, message(2))
             took = time.monotonic() - began
             assert (word(tried), tried.ours) == (self.word_hung, False), tried
-            assert IMPATIENT * 0.9 < took < IMPATIENT + 1.0
+            assert IMPATIENT * 0.9 < took < LATEST
             await far.recover()
             await way.close()
             again = self.open(self.end(far))
@@ -334,9 +336,10 @@ class DestinationContract:
             way = self.open(self.end(far, timeout=IMPATIENT))
             await far.hang()
             began = time.monotonic()
-            tries = await asyncio.gather(*(self.send(way, message(number)) for number in range(5)))
+            count = int(2 * LATEST / IMPATIENT)
+            tries = await asyncio.gather(*(self.send(way, message(number)) for number in range(count)))
             assert {word(tried) for tried in tries} == {self.word_hung}
-            assert time.monotonic() - began < IMPATIENT + 1.0
+            assert time.monotonic() - began < LATEST
             await far.recover()
 
         self.run(scenario)
@@ -409,11 +412,11 @@ class DestinationContract:
         """Neither hangs."""
 
         async def scenario(far: FarSide) -> None:
-            way = self.open(self.end(far, timeout=5.0))
+            way = self.open(self.end(far, timeout=60.0))
             await far.hang()
             under_way = asyncio.ensure_future(self.send(way, message(1)))
             await asyncio.sleep(0)
-            async with asyncio.timeout(10.0):
+            async with asyncio.timeout(20.0):
                 await way.close()
                 tried = await under_way
             assert not tried.ok

@@ -200,15 +200,15 @@ class TestSqliteTrail(TrailContract):
             self.write(place, 2)
 
     def test_ten_thousand_acts_verify_quickly(self, place: Path) -> None:
-        """Walking the chain takes microseconds an act."""
+        """Walking the chain takes microseconds an act, of the processor's time: how long it waits for its turn is the machine's affair."""
 
         async def main() -> None:
             trail = opened(place)
             for start in range(0, 10_000, 1000):
                 await trail.record([act(n) for n in range(start, start + 1000)])
-            began = time.perf_counter()
+            began = time.process_time()
             assert list(await trail.verify()) == []
-            assert time.perf_counter() - began < 2.0
+            assert time.process_time() - began < 2.0
             await trail.close()
 
         asyncio.run(main())

@@ -13,7 +13,7 @@ from gateway.destinations import redis as way
 from gateway.destinations.address import Vetter
 from gateway.errors import ConfigError
 from gateway.model.secret import Secret
-from tests.contract.destination import IMPATIENT, Arrived, DestinationContract, FarSide, message, word
+from tests.contract.destination import Arrived, DestinationContract, FarSide, message, word
 from tests.servers.redis import PASSWORD, USER, RedisServer
 
 _names = count()
@@ -171,7 +171,7 @@ class TestRedis(DestinationContract):
         async def main() -> None:
             server = await self._opened.enter_async_context(await asyncio.start_server(talk, "127.0.0.1", 0))
             url = f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0/events"
-            stream = self.open(self.end(FarStream(self.server), url=url, timeout=IMPATIENT))
+            stream = self.open(self.end(FarStream(self.server), url=url))
             tried = await self.send(stream, message(1))
             assert (tried.error, tried.ours) == ("protocol", False)
 

@@ -322,7 +322,7 @@ def test_busy_file_is_waited_for(tmp_path: Path) -> None:
         log = open_journal(path, clock=SystemClock())
         other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         other.execute("BEGIN IMMEDIATE")
-        timer = threading.Timer(0.4, other.execute, ["ROLLBACK"])
+        timer = threading.Timer(0.1, other.execute, ["ROLLBACK"])
         timer.start()
         assert ids(await log.append([draft(1)])) == [draft(1).id]
         timer.join()
