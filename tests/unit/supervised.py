@@ -25,7 +25,9 @@ class Supervised:
 
     def facts(self, event: str) -> list[dict[str, Any]]:
         """Log lines of one name."""
-        lines = [json.loads(line) for line in (self.folder / "log").read_bytes().splitlines()]
+        # What stands behind the last line feed is still being written.
+        whole, _, _ = (self.folder / "log").read_bytes().rpartition(b"\n")
+        lines = [json.loads(line) for line in whole.splitlines()]
         return [line for line in lines if line["event"] == event]
 
     def close(self) -> None:
