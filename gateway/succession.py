@@ -19,12 +19,12 @@ from connectors.registry import CARDS
 from gateway import app, configure, settings
 from gateway.clock import SystemClock
 from gateway.connector import Account
+from gateway.door import Door, listen_of, tls_of
 from gateway.doors import mllp
 from gateway.errors import ConfigError
 from gateway.handover import Handover, Plan
 from gateway.listeners import Listeners
 from gateway.pipeline import versions
-from gateway.processes import Door, listen_of, tls_of
 from gateway.reload import Changes, Reloads
 from gateway.supervisor import Post, Role, Supervisor
 from gateway.turn import Turn

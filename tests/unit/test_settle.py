@@ -16,6 +16,7 @@ from cryptography.x509.oid import NameOID
 
 from gateway import app, book, settings, store
 from gateway.connector import Request
+from gateway.door import tls_of
 from gateway.errors import ConfigError, GatewayError
 from gateway.model.lane import Lane
 from gateway.model.secret import Secret
@@ -24,7 +25,7 @@ from gateway.pipeline.read import Reader
 from gateway.pipeline.receive import Gate, RejectLog
 from gateway.pipeline.route import Router
 from gateway.pipeline.settle import Settler
-from gateway.processes import Ground, receiver_of, tls_of
+from gateway.processes import Ground, receiver_of
 
 
 class Desk:
