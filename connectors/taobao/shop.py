@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import msgspec
+import structlog
 
 from connectors.taobao import actions
 from connectors.taobao import trade as trades
@@ -35,7 +36,9 @@ from gateway.connector import (
     Tools,
     Window,
 )
-from gateway.errors import PayloadError
+from gateway.errors import PartnerError, PayloadError
+
+_log = structlog.get_logger()
 
 CHINA = "Asia/Shanghai"
 PAGE = 100
@@ -68,6 +71,7 @@ class Shop:
 
     def __init__(self, account: Account, tools: Tools, pace: Pace | None = None) -> None:
         self._top = Top(account, tools)
+        self._account = account.name
         self._clock = tools.clock
         self._abroad = account.zone != CHINA
         self._stream = Stream(account, tools, pace or Pace())
@@ -147,12 +151,18 @@ class Shop:
         return snapshot(raw, [refund for refund in refunds if refund is not None])
 
     async def _listed_cases(self, tid: str, buyer: str) -> set[str]:
-        """The trade's cases among the newest hundred of its buyer; none when nobody says who that is."""
+        """The trade's cases among the newest hundred of its buyer; none when nobody says who that is, or the platform refuses to tell."""
         if not buyer:
             return set()
         try:
             listed = await self._list("refund", 1, size=PAGE, buyer_open_uid=buyer)
         except Gone:
+            return set()
+        except PartnerError as error:
+            if error.code != PartnerError.code:
+                raise
+            # A platform that does not know the filter must not stop every trade that has a refund: its newest cases are read all the same.
+            _log.warning("taobao.refunds_unlisted", account=self._account, detail=error.detail)
             return set()
         rows = [row for row in _rows("refund", listed) if trades.text(row, "tid") == tid]
         return {key for row in rows if (key := trades.text(row, "refund_id"))}

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+import structlog
 
 from connectors import taobao
 from connectors.taobao import simulate
@@ -273,6 +274,22 @@ def test_a_list_that_cannot_be_had_leaves_the_reading_to_be_done_again() -> None
             await shop.fetch("trade", str(trade["tid"]))
 
     with_shop(check)
+
+
+def test_a_refused_list_leaves_the_newest_cases() -> None:
+    """A platform that does not know the filter stops no trade; what it said is in the log."""
+
+    async def check(platform: Fake, shop: Shop, clock: TurnedClock) -> None:
+        trade, cases = twice_refunded(platform, clock)
+        refuse_lists(platform, {"code": 41, "msg": "Invalid arguments:buyer_open_uid"})
+        (event,) = await shop.fetch("trade", str(trade["tid"]))
+        data = shop.decode("trade", event.payload).data
+        assert data is not None
+        assert [case["refund_id"] for case in data["cases"]] == cases[1:]
+
+    with structlog.testing.capture_logs() as said:
+        with_shop(check)
+    assert [one["event"] for one in said if one["log_level"] == "warning"] == ["taobao.refunds_unlisted"]
 
 
 def test_a_list_of_nothing_does_not_make_the_trade_look_gone() -> None:
