@@ -8,9 +8,10 @@ from typing import Any, TypeVar
 
 import httpx
 import msgspec
+import pytest
 
 from gateway import access, app, book, inner, settings, store
-from gateway.clock import new_id
+from gateway.clock import Clock, SystemClock, new_id
 from gateway.connector import Request
 from gateway.desk.clients import Made
 from gateway.desk.resources import Desk
@@ -122,8 +123,8 @@ class House:
 Story = Callable[[House], Awaitable[None]]
 
 
-def told(tmp_path: Path, story: Story, **given: Any) -> None:
-    """Run a story on a gateway with a members and an orders feed of one system."""
+def told(tmp_path: Path, story: Story, *, clock: Clock | None = None, **given: Any) -> None:
+    """Run a story on a gateway with a members and an orders feed of one system. ``clock`` is what it goes by instead of the machine's."""
     accounts = {
         name: {"connector": "feed", "auth": "none-on-loopback", "mapping": f"feed/{stem}", "system": "erp"}
         for name, stem in (("members", "customer"), ("orders", "order"))
@@ -140,7 +141,16 @@ def told(tmp_path: Path, story: Story, **given: Any) -> None:
         finally:
             await ground.close()
 
-    asyncio.run(run())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(app, "SystemClock", lambda: clock or SystemClock())
+        asyncio.run(run())
+
+
+async def until(holds: Callable[[], Any]) -> None:
+    """Return when it holds; TimeoutError after twenty seconds."""
+    async with asyncio.timeout(20.0):
+        while not holds():
+            await asyncio.sleep(0.005)
 
 
 def member(code: str, **fields: Any) -> dict[str, Any]:

@@ -1,7 +1,5 @@
 """Asking partners to do something, over the API: from the request to the made-up corp and back."""
 
-import asyncio
-import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,7 @@ from connectors.wecom import simulate
 from connectors.wecom.fake import Api
 from gateway import access
 from gateway.action import State, Wanted
-from gateway.clock import SECOND, new_id, text
+from gateway.clock import SECOND, Clock, TurnedClock, new_id, text
 from gateway.desk import actions as desks
 from gateway.model.customer import Customer
 from gateway.model.identity import Strength
@@ -23,8 +21,9 @@ from gateway.pipeline.act import Acting
 from gateway.pipeline.act_end import Ends
 from gateway.pipeline.route import Router
 from gateway.store import Batch, Edge
-from tests.api.kit import CLEAR, House, told
+from tests.api.kit import CLEAR, House, told, until
 from tests.connectors.wecom_kit import CORP, KEY, TOKEN
+from tests.servers.process import free_port
 
 OPTIONS = {"corp_id": CORP, "token": TOKEN, "encoding_aes_key": KEY, "secret": "s3cret", "agent_id": "1000002"}
 MARK = "祝您生日快乐-7301"
@@ -34,10 +33,9 @@ MINE = {"accounts": ("corp", "east", "shop")}
 Work = Callable[[House, Api, httpx.AsyncClient], Awaitable[None]]
 
 
-def story(tmp_path: Path, work: Work, **client: Any) -> None:
+def story(tmp_path: Path, work: Work, *, clock: Clock | None = None, **client: Any) -> None:
     """A corp, the same corp for a unit, a shop that nobody reaches, and a caller who may act through all of them."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
 
     async def with_corp(house: House) -> None:
         api = await simulate.serve_api(host="127.0.0.1", port=port, options=OPTIONS, seed=7)
@@ -50,7 +48,12 @@ def story(tmp_path: Path, work: Work, **client: Any) -> None:
     corp = {"connector": "wecom", **OPTIONS, "api_base": f"http://127.0.0.1:{port}"}
     shop = {"connector": "taobao", "app_key": "1", "app_secret": "s", "session": "s", "api_base": "http://127.0.0.1:9"}
     feed = {"connector": "feed", "auth": "none-on-loopback", "mapping": "feed/customer", "system": "erp"}
-    told(tmp_path, with_corp, accounts={"corp": corp, "east": {**corp, "unit": "east"}, "shop": shop, "feed": feed})
+    told(
+        tmp_path,
+        with_corp,
+        clock=clock,
+        accounts={"corp": corp, "east": {**corp, "unit": "east"}, "shop": shop, "feed": feed},
+    )
 
 
 def acting(house: House) -> Acting:
@@ -270,7 +273,7 @@ def test_asking_waits_for_who_is_sealing_in_the_same_process(tmp_path: Path) -> 
         assert (await house.desk.settler())._sealing is house.desk.sealing
         async with house.desk.sealing:
             asking = house.start(ask(caller, MESSAGE))
-            await asyncio.wait([asking], timeout=0.5)
+            await until(lambda: house.desk.sealing._waiters)
             assert not asking.done()
         assert (await asking).status_code == 202
 
@@ -348,11 +351,12 @@ def _hang_up(_asked: Any) -> dict[str, Any]:
 
 def test_what_is_too_late_expires_without_being_asked(tmp_path: Path) -> None:
     """The partner hears nothing of it, and whoever asked is told."""
+    clock = TurnedClock()
 
     async def work(house: House, api: Api, caller: httpx.AsyncClient) -> None:
-        soon = house.ground.clock.now() + SECOND // 5
+        soon = clock.now() + 60 * SECOND
         made = (await ask(caller, {**MESSAGE, "expires": text(soon)})).json()
-        await asyncio.sleep(0.3)
+        clock.turn(60.0)
         await done(house)
         await acting(house)._expire()
         found = (await caller.get(f"/api/v1/actions/{made['id']}")).json()
@@ -360,7 +364,7 @@ def test_what_is_too_late_expires_without_being_asked(tmp_path: Path) -> None:
         assert [one.type for one in await house.ground.records.events(subject=made["id"])] == ["action.failed"]
         assert api.deeds.messages == []
 
-    story(tmp_path, work)
+    story(tmp_path, work, clock=clock)
 
 
 # ---------------------------------------------------------------------- looking

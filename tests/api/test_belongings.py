@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 
 from gateway import access, settings
-from gateway.clock import SECOND
+from gateway.clock import SECOND, TurnedClock
 from gateway.desk.belongings import Belongings
 from tests.api.kit import ALL, House, member, told
 
@@ -49,6 +49,7 @@ def test_endpoints_of_a_revoked_client_are_disabled_once_with_the_reason(tmp_pat
 
 def test_endpoint_that_only_a_client_may_fetch_from_ends_when_the_client_does(tmp_path: Path) -> None:
     """By itself, at the instant that was set; also one of the config."""
+    clock = TurnedClock()
 
     async def story(house: House) -> None:
         made = await house.make("erp")
@@ -56,16 +57,16 @@ def test_endpoint_that_only_a_client_may_fetch_from_ends_when_the_client_does(tm
         named = msgspec.structs.replace(entry.settings, client=made.client.id)
         await house.ground.book.make("line", named)
         (_, version) = next(one for one in await house.desk.clients.all() if one[0].id == made.client.id)
-        until = house.ground.clock.now() + SECOND // 2
+        until = clock.now() + 60 * SECOND
         await house.desk.clients.change(msgspec.structs.replace(made.client, until=until), before=version)
         await house.desk.belongings.round()
         assert await _disabled(house) == {}
-        await house.ground.clock.sleep(0.6)
+        clock.turn(60.0)
         await house.desk.belongings.round()
         assert list(await _disabled(house)) == ["line"]
         assert (await _causes(house))[0].startswith(f"its client {made.client.id} ended at 2")
 
-    told(tmp_path, story, endpoints={"erp": settings.Endpoint(kind="poll")})
+    told(tmp_path, story, clock=clock, endpoints={"erp": settings.Endpoint(kind="poll")})
 
 
 def test_who_made_an_endpoint_last_is_whose_it_is(tmp_path: Path) -> None:

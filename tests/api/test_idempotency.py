@@ -87,7 +87,7 @@ def test_repetition_waits_while_the_first_is_under_way(tmp_path: Path) -> None:
 
     def slow(_event: object, _before: int) -> tuple[int, dict[str, str]]:
         loop.call_soon_threadsafe(asked.set)
-        threads.wait(5)
+        threads.wait(30)
         return 204, {}
 
     threads = threading.Event()

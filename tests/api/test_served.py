@@ -111,7 +111,10 @@ def test_options_names_every_method_of_a_path(api: httpx.Client) -> None:
 
 
 def test_long_polls_keep_nobody_waiting(gateway: Served, api: httpx.Client) -> None:
-    """Many more of them than have a turn at once: a reader and a push are answered while they wait, and each hears of what was pushed."""
+    """Many more of them than have a turn at once: a reader and a push are answered while they wait, and each hears of what was pushed.
+
+    Whoever had to wait for their end would find them done, or what was pushed too late for them.
+    """
     after = api.get("/api/v1/events", params={"after": "now"}).json()["next"]
 
     def poll() -> httpx.Response:
@@ -121,10 +124,8 @@ def test_long_polls_keep_nobody_waiting(gateway: Served, api: httpx.Client) -> N
     with ThreadPoolExecutor(24) as pool:
         waiting = [pool.submit(poll) for _ in range(24)]
         time.sleep(1.0)
-        assert not any(one.done() for one in waiting)
-        began = time.monotonic()
         assert api.get("/api/v1/customers").status_code == 200
+        assert not any(one.done() for one in waiting)
         assert gateway.gateway.feed("erp", [houses.order("SO-9", customer_code="C1")]).status_code == 202
-        assert time.monotonic() - began < 5.0
         for one in waiting:
             assert one.result().json()["items"]

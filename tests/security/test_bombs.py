@@ -31,7 +31,7 @@ def _laughs(levels: int) -> str:
 )
 def test_yaml_that_is_larger_than_it_looks_is_a_fault_of_the_text(text: str) -> None:
     """The library's C code recurses and ends the process; aliases of aliases would be walked for ever."""
-    began = time.monotonic()
+    began = time.thread_time()
     for read in (
         lambda: mapping.compile_text(text, place="feed/order.yaml"),
         lambda: list(mapfile.read(text, "t.yaml").items()),
@@ -39,7 +39,7 @@ def test_yaml_that_is_larger_than_it_looks_is_a_fault_of_the_text(text: str) -> 
         with pytest.raises(MappingError):
             read()
     assert table_of(text, "lifecycle") is None
-    assert time.monotonic() - began < 5
+    assert time.thread_time() - began < 5
 
 
 @pytest.mark.parametrize(

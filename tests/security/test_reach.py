@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from gateway import access, settings, store
-from gateway.clock import new_id
+from gateway.clock import TurnedClock, new_id
 from gateway.desk import flow, outbox
 from gateway.desk.jobs import MOST_OPEN
 from gateway.model.customer import Customer
@@ -302,7 +302,7 @@ def test_guesses_at_secrets_do_not_hold_up_who_has_one(tmp_path: Path) -> None:
             answers = [(await client.post("/oauth/token", data=right)).status_code for _ in range(4)]
             assert answers == [200, 200, 200, 429]
 
-    told(tmp_path, story)
+    told(tmp_path, story, clock=TurnedClock())
 
 
 def test_guessed_keys_and_tokens_are_slowed_by_address_and_nobody_else_is(tmp_path: Path) -> None:
@@ -329,7 +329,7 @@ def test_guessed_keys_and_tokens_are_slowed_by_address_and_nobody_else_is(tmp_pa
             await house.desk.clients.revoke(made.client.id)
             assert (await ask(ended)).status_code == 401
 
-    told(tmp_path, story)
+    told(tmp_path, story, clock=TurnedClock())
 
 
 def test_deep_body_is_a_bad_request(tmp_path: Path) -> None:

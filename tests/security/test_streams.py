@@ -67,7 +67,7 @@ def test_stream_ends_at_once_when_its_door_leaves(tmp_path: Path, monkeypatch: p
         await asyncio.sleep(0)
         assert not left.done()
         house.desk.watch.close()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             assert await left is None
 
     told(tmp_path, story)
