@@ -35,25 +35,32 @@ def _is_free(port: int) -> bool:
         return True
 
 
-class Program:
-    """One command that listens on a port; its output is kept in a file of its folder."""
+def _answers(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
-    def __init__(self, command: Sequence[str], *, port: int, folder: Path, patience: float = 60.0) -> None:
+
+class Program:
+    """One command that listens on a port, and on ``also``; its output is kept in a file of its folder."""
+
+    def __init__(
+        self, command: Sequence[str], *, port: int, folder: Path, also: Sequence[int] = (), patience: float = 60.0
+    ) -> None:
         self.command = command
         self.port = port
+        self.also = also
         self.output = folder / f"{port}.log"
         self.patience = patience
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Return once it answers connections. RuntimeError with the end of its output when it does not."""
+        """Return once it answers connections on all of them. RuntimeError with the end of its output when it does not."""
         with self.output.open("ab") as output:
             self._process = subprocess.Popen(self.command, stdout=output, stderr=subprocess.STDOUT)
         until = time.monotonic() + self.patience
         while time.monotonic() < until and self._process.poll() is None:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
-                    return
+            if all(_answers(port) for port in (self.port, *self.also)):
+                return
             time.sleep(0.02)
         self.stop()
         raise RuntimeError(f"{self.command[0]} does not answer: {self.output.read_text(errors='replace')[-2000:]}")

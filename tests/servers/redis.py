@@ -31,4 +31,4 @@ class RedisServer(Program):
         program = shutil.which("redis-server") or "redis-server"
         command = [program, *(part for name, value in options.items() for part in (f"--{name}", str(value)))]
         user = ["--user", USER, "on", f">{PASSWORD}", "~*", "+@all"]
-        super().__init__([*command, *user], port=port, folder=folder)
+        super().__init__([*command, *user], port=port, folder=folder, also=(self.tls_port,))

@@ -43,6 +43,9 @@ class Relay:
         far: asyncio.StreamWriter | None = None
         try:
             await self._flows.wait()
+            # It may have come in at the moment at which we left.
+            if self._server is None:
+                return
             back, far = await asyncio.open_connection("127.0.0.1", self.behind)
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._pass(reader, far))

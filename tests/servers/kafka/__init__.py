@@ -25,7 +25,9 @@ class KafkaServer(Program):
         port = free_port()
         self._properties = folder / "server.properties"
         self._properties.write_text(self._configured(port, free_port(), folder))
-        super().__init__([*_JAVA, "kafka.Kafka", str(self._properties)], port=port, folder=folder, patience=100.0)
+        also = (self.relayed, self.secure, self.stray)
+        command = [*_JAVA, "kafka.Kafka", str(self._properties)]
+        super().__init__(command, port=port, folder=folder, also=also, patience=100.0)
 
     def format(self) -> None:
         """Make its storage, once before the first start."""
