@@ -20,7 +20,7 @@ KNOWN = {
     "session": "6100000session",
     "group": "default",
 }
-QUICK = Pace(pull=0.03, closed=0.03, failed=0.03, longest=0.2, greet=2.0)
+QUICK = Pace(pull=0.03, closed=0.03, failed=0.03, longest=0.2, greet=20.0)
 
 
 def account(fake: Fake | None = None, **changed: str) -> Account:
@@ -123,7 +123,7 @@ class Ledger:
         return [event.dedupe_key for batch in self.batches for event in batch]
 
 
-async def until(holds: Callable[[], bool], seconds: float = 5.0) -> None:
+async def until(holds: Callable[[], bool], seconds: float = 20.0) -> None:
     """Return when ``holds``; TimeoutError after ``seconds``."""
     async with asyncio.timeout(seconds):
         while not holds():

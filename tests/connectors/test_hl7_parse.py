@@ -290,7 +290,7 @@ def test_the_independent_library_finds_the_same_fields(rows: list[list[str]]) ->
 def test_a_result_of_megabytes_is_read_in_a_moment() -> None:
     """1.6 MB of base64 in OBX-5: time grows with size and not with its square."""
     read = message("PID|1||7", "OBX|1|ED|PDF||^application^pdf^Base64^" + "QUJD" * 400_000, "NTE|1||end")
-    start = time.perf_counter()
+    start = time.thread_time()
     assert read.get("NTE-3") == "end"
     assert len(read.get("OBX-5.5") or "") == 1_600_000
-    assert time.perf_counter() - start < 1.0
+    assert time.thread_time() - start < 1.0
