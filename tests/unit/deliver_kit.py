@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.breakers.memory import MemoryBreakers
-from gateway.clock import Clock, SystemClock
+from gateway.clock import Clock
 from gateway.destination import Endpoint, Message, Tried
 from gateway.limiters.memory import MemoryLimiter
 from gateway.meters import Meters
@@ -20,6 +20,7 @@ from gateway.pipeline.route import Router
 from gateway.store import Batch, DeliveryState, EventRow
 from gateway.stores.sqlite import SqliteStore, open_store
 from gateway.vaults.file import open_vault
+from tests.unit.leaping import LoopClock
 
 OK = Tried(status=204)
 Answer = Callable[[Endpoint, Sequence[Message]], Awaitable[Tried]]
@@ -100,7 +101,7 @@ class Rig:
         records: SqliteStore | None = None,
         **more: Any,
     ) -> None:
-        self.clock = clock or SystemClock()
+        self.clock = clock or LoopClock()
         self.records = records or open_store(folder / "store.db", clock=self.clock)
         self.far = far
         self.router = Router(ends)

@@ -15,6 +15,7 @@ from gateway.pipeline.render import Renderer
 from gateway.pipeline.vigil import Pulse
 from gateway.store import Claimed, Delivery, DeliveryState, Result
 from tests.unit.deliver_kit import Far, Rig, endpoint, events
+from tests.unit.leaping import leap
 
 
 def held(number: int, clock: TurnedClock) -> Claimed:
@@ -51,7 +52,7 @@ def test_what_is_held_is_rendered_some_at_a_time_and_each_once(tmp_path: Path, m
         assert seen[0] == 10, "all ten before the first is sent"
         assert made == far.ids() == [f"evt_{number}" for number in range(10)]
 
-    asyncio.run(run())
+    leap(run())
 
 
 def test_one_that_cannot_be_rendered_is_dead_and_its_neighbours_are_sent(
@@ -74,7 +75,7 @@ def test_one_that_cannot_be_rendered_is_dead_and_its_neighbours_are_sent(
             await rig.until_count(DeliveryState.DEAD, 1)
         assert rig.far.ids() == ["evt_0", "evt_1", "evt_3", "evt_4"]
 
-    asyncio.run(run())
+    leap(run())
 
 
 def test_what_was_made_ahead_is_let_go_of_when_its_time_is_over_or_its_endpoint_another() -> None:
@@ -124,4 +125,4 @@ def test_settling_returns_when_what_others_record_is_recorded_too() -> None:
         await mine
         assert records.recorded == 1 and other.done()
 
-    asyncio.run(run())
+    leap(run())

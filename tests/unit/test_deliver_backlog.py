@@ -7,6 +7,7 @@ from pathlib import Path
 from gateway.destination import Endpoint, Message, Tried
 from gateway.store import DeliveryState
 from tests.unit.deliver_kit import OK, Far, Rig, endpoint, events
+from tests.unit.leaping import leap
 
 MANY = 2500
 
@@ -27,4 +28,4 @@ def test_a_long_backlog_of_a_quick_endpoint_does_not_wait_beside_one_that_hangs(
         async with rig.running():
             await rig.until_count(DeliveryState.DONE, MANY, seconds=20.0)
 
-    asyncio.run(run())
+    leap(run())

@@ -13,6 +13,7 @@ from gateway.errors import KeyMissing, Tampered, VaultDown, VaultError
 from gateway.pipeline.render import Renderer
 from gateway.store import DeliveryState
 from tests.unit.deliver_kit import OK, Far, Rig, endpoint, events
+from tests.unit.leaping import leap
 
 
 async def faulty(*_: Any) -> Tried:
@@ -36,7 +37,7 @@ def test_an_attempt_that_outlasts_the_lease_is_not_made_twice(tmp_path: Path) ->
             await rig.until_count(DeliveryState.DONE, 1)
         assert rig.far.ids() == ["evt_1"]
 
-    asyncio.run(run())
+    leap(run())
 
 
 @pytest.mark.parametrize("count", [1, 3])
@@ -52,7 +53,7 @@ def test_a_fault_of_ours_is_an_attempt_with_an_outcome_and_ends_in_the_schedule(
             assert {(one.tries, one.cause) for one in dead} == {(2, "fault")}
             assert [one.error for one in await rig.records.attempts(dead[0].id)] == ["fault", "fault"]
 
-    asyncio.run(run())
+    leap(run())
 
 
 def test_an_egress_fault_costs_no_try_and_leaves_no_attempt(tmp_path: Path) -> None:
@@ -79,7 +80,7 @@ def test_an_egress_fault_costs_no_try_and_leaves_no_attempt(tmp_path: Path) -> N
             == 1
         )
 
-    asyncio.run(run())
+    leap(run())
 
 
 def test_an_egress_fault_that_lasts_is_asked_about_less_and_less(tmp_path: Path) -> None:
@@ -98,7 +99,7 @@ def test_an_egress_fault_that_lasts_is_asked_about_less_and_less(tmp_path: Path)
             assert len(waiting) == 5
             assert all(one.due > rig.clock.now() + 3 * SECOND for one in waiting)
 
-    asyncio.run(run())
+    leap(run())
 
 
 def render_raising(monkeypatch: pytest.MonkeyPatch, errors: dict[str, VaultError]) -> None:
@@ -132,7 +133,7 @@ def test_an_altered_value_is_a_dead_delivery_and_one_alarm(tmp_path: Path, monke
         assert b'"where":"evt_1"' in alarm.body
         assert rig.far.ids("ops") == [alarm.id]
 
-    asyncio.run(run())
+    leap(run())
 
 
 def test_a_vault_that_is_down_costs_no_try(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -151,4 +152,4 @@ def test_a_vault_that_is_down_costs_no_try(tmp_path: Path, monkeypatch: pytest.M
             (done,) = await rig.records.deliveries(state=DeliveryState.DONE)
             assert done.tries == 1
 
-    asyncio.run(run())
+    leap(run())

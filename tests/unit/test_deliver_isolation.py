@@ -7,6 +7,7 @@ from pathlib import Path
 from gateway.destination import Endpoint, Message, Tried
 from gateway.store import DeliveryState
 from tests.unit.deliver_kit import OK, Far, Rig, endpoint, events
+from tests.unit.leaping import leap
 
 HUNG = 6
 
@@ -33,11 +34,12 @@ def test_endpoints_that_hang_together_do_not_fill_the_memory_of_the_others(tmp_p
                 await rig.publish(events([number], rig.clock))
                 await rig.until(lambda number=number: f"evt_{number}" in rig.far.ids("well"))
                 waits.append(rig.clock.monotonic() - began)
-            # A claim may have to pass the backlog of those that hang; it does not wait for any of them.
-            assert sorted(waits)[-2] < 2.0, waits
+            # The first claim may have to pass the backlog of those that hang; it does not wait for any of them.
+            assert waits[0] < 2.0, waits
+            assert max(waits[1:]) < 0.1, waits
             await rig.until_count(DeliveryState.DONE, 20)
 
-    asyncio.run(run())
+    leap(run())
 
 
 def test_a_dead_endpoints_backlog_is_not_claimed_over_and_over(tmp_path: Path) -> None:
@@ -61,4 +63,4 @@ def test_a_dead_endpoints_backlog_is_not_claimed_over_and_over(tmp_path: Path) -
         # Each once or twice.
         assert 2000 <= claims[0] < 4000
 
-    asyncio.run(run())
+    leap(run())

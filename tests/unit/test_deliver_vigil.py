@@ -10,6 +10,7 @@ import msgspec
 from gateway.destination import Endpoint, Message, Tried
 from gateway.store import DeliveryState, EventRow, Health
 from tests.unit.deliver_kit import OK, Far, Rig, endpoint, events
+from tests.unit.leaping import leap
 
 DAY = 86_400
 
@@ -80,7 +81,7 @@ def test_patience_that_ends_is_told_on_the_way_and_disables(tmp_path: Path) -> N
             assert rig.far.ids("crm") == ["evt_1"]
             assert rig.deliverer.parts()["crm"]["state"] == "disabled"
 
-    asyncio.run(run())
+    leap(run())
 
 
 def test_a_step_is_told_once_also_across_a_restart(tmp_path: Path) -> None:
@@ -103,7 +104,7 @@ def test_a_step_is_told_once_also_across_a_restart(tmp_path: Path) -> None:
             kept = (await again.records.health())["crm"]
             assert (kept.warned, kept.sequence, kept.cause) == (70, 1, "http 500")
 
-    asyncio.run(run())
+    leap(run())
 
 
 def test_a_success_forgets_the_failures(tmp_path: Path) -> None:
@@ -121,7 +122,7 @@ def test_a_success_forgets_the_failures(tmp_path: Path) -> None:
         assert (kept.failing_since, kept.warned, kept.sequence) == (None, 0, 3)
         await again.records.close()
 
-    asyncio.run(run())
+    leap(run())
 
 
 def test_health_is_not_written_for_every_delivery(tmp_path: Path) -> None:
@@ -145,7 +146,7 @@ def test_health_is_not_written_for_every_delivery(tmp_path: Path) -> None:
                 await asyncio.sleep(0.05)
             assert len(notes) <= 1
 
-    asyncio.run(run())
+    leap(run())
 
 
 def test_an_endpoint_that_says_it_is_gone_is_disabled_at_once_and_told_of(tmp_path: Path) -> None:
@@ -162,7 +163,7 @@ def test_an_endpoint_that_says_it_is_gone_is_disabled_at_once_and_told_of(tmp_pa
             (told,) = await rig.told()
             assert (told.type, facts(told)["cause"]) == ("operator.endpoint_disabled", "the endpoint answered 410 Gone")
 
-    asyncio.run(run())
+    leap(run())
 
 
 def test_an_endpoint_that_was_enabled_again_starts_afresh_and_is_told_of(tmp_path: Path) -> None:
@@ -184,7 +185,7 @@ def test_an_endpoint_that_was_enabled_again_starts_afresh_and_is_told_of(tmp_pat
                 ("operator.endpoint_disabled", 1), ("operator.endpoint_enabled", 2),
             ]  # fmt: skip
 
-    asyncio.run(run())
+    leap(run())
 
 
 def test_an_endpoint_that_was_enabled_while_nobody_ran_is_told_of_at_the_start(tmp_path: Path) -> None:
@@ -198,4 +199,4 @@ def test_an_endpoint_that_was_enabled_while_nobody_ran_is_told_of_at_the_start(t
             (told,) = await rig.told()
             assert (told.type, told.sequence) == ("operator.endpoint_enabled", 7)
 
-    asyncio.run(run())
+    leap(run())
