@@ -26,6 +26,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from tests.servers.loops import closed
 from tests.servers.process import free_port
+from tests.servers.warm import commands
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 FEED_SECRET = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
@@ -205,12 +206,14 @@ class Gateway:
         """Write the config; a running gateway has to be started again to see it."""
         tree = {**config, "gateway": {"data_dir": str(self.data), **config.get("gateway", {})}}
         tree["http"] = {"port": self.port, **config.get("http", {})}
+        self.roles = {"worker", *(f"door-{number}" for number in range(tree["http"].get("workers", 1)))}
         self.file.write_text(toml(tree), encoding="utf-8")
 
     # ------------------------------------------------------------------ its processes
     def start(self, *, ready: bool = True) -> float:
         """Start it and wait until it is ready. Returns the seconds from start to the first answer of a door."""
         command = [sys.executable, "-m", "gateway", "serve", "--config", str(self.file)]
+        known, reported = len(self.facts("supervisor.started")), self._reported()
         began = time.monotonic()
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
@@ -219,10 +222,35 @@ class Gateway:
         self._groups.append(self.process.pid)
         if not ready:
             return 0.0
-        eventually(self._answers, within=20.0, what=lambda: f"the door answers; log: {self.tail()}")
+        eventually(self._answers, within=30.0, what=lambda: f"the door answers; log: {self.tail()}")
         answered = time.monotonic() - began
-        eventually(self.ready, within=20.0, what="ready")
+        # A process may answer before the supervisor has written that it started it, and what another run reported counts for seconds.
+        eventually(lambda: self.roles <= self._started(known), within=30.0, what="the log tells of every process")
+        eventually(lambda: self._have_reported(reported), within=30.0, what="every process has reported")
+        eventually(self.ready, within=30.0, what="ready")
         return answered
+
+    def _started(self, known: int) -> set[str]:
+        return {str(one["role"]) for one in self.facts("supervisor.started")[known:]}
+
+    def _reported(self) -> dict[str, int]:
+        """When the processes last said how they are, by role: no time of day, but another one with each report."""
+        found = {}
+        for path in (self.data / "run").glob("*.json"):
+            with suppress(FileNotFoundError):
+                found[path.stem] = path.stat().st_mtime_ns
+        return found
+
+    def _have_reported(self, before: Mapping[str, int]) -> bool:
+        now = self._reported()
+        return all(role in now and now[role] != before.get(role) for role in self.roles)
+
+    def report(self) -> None:
+        """Wait until health and metrics tell how it is now, or later."""
+        # What is being written at this moment was found before.
+        for _ in range(2):
+            before = self._reported()
+            eventually(lambda before=before: self._have_reported(before), within=30.0, what="every process reports")
 
     def _answers(self) -> bool:
         assert self.process is not None
@@ -249,6 +277,27 @@ class Gateway:
         """The newest process of each role, as the supervisor's log tells."""
         return {str(one["role"]): int(one["child"]) for one in self.facts("supervisor.started")}
 
+    def kill(self, role: str) -> int:
+        """SIGKILL to the process that has this role, as soon as one runs: its id."""
+
+        def killed() -> int:
+            child = self.children().get(role)
+            if child is None or not running(child):
+                return 0
+            with suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
+                return child
+            return 0
+
+        return int(eventually(killed, within=45.0, what=f"a {role} to be killed"))
+
+    def kill_all(self) -> None:
+        """As if the machine had stopped: all of its processes at the same moment."""
+        assert self.process is not None
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        eventually(lambda: not self.alive(), what="all are gone")
+
     def alive(self) -> list[int]:
         """Children that still run."""
         return [int(one["child"]) for one in self.facts("supervisor.started") if running(int(one["child"]))]
@@ -264,9 +313,9 @@ class Gateway:
 
     # ------------------------------------------------------------------ what it says
     def lines(self) -> list[dict[str, Any]]:
-        """Its log; a line that is no JSON object is a failure of its own."""
-        text = self.log.read_text(encoding="utf-8") if self.log.exists() else ""
-        return [json.loads(line) for line in text.splitlines() if line]
+        """Its log; a line that is no JSON object is a failure of its own, unless it is being written."""
+        whole = self.log.read_bytes().split(b"\n")[:-1] if self.log.exists() else []
+        return [json.loads(line) for line in whole if line]
 
     def facts(self, event: str) -> list[dict[str, Any]]:
         """Log lines of one event name."""
@@ -278,6 +327,10 @@ class Gateway:
                     if one.get("event") == event:
                         found.append(one)
         return found
+
+    def files(self) -> dict[str, bytes]:
+        """What lies in its data folder, by path."""
+        return contents(self.data)
 
     def tail(self) -> str:
         """The end of its log."""
@@ -299,14 +352,7 @@ class Gateway:
 
     def command(self, *words: str) -> tuple[int, str]:
         """The command line on this gateway's config: exit code and standard output."""
-        done = subprocess.run(
-            [sys.executable, "-m", "gateway", *words, "--config", str(self.file)],
-            cwd=ROOT,
-            env=self.environ,
-            capture_output=True,
-            timeout=60,
-            check=False,
-        )
+        done = commands().run([*words, "--config", str(self.file)], environ=self.environ)
         return done.returncode, done.stdout.decode() + (done.stderr.decode() if done.returncode else "")
 
     # ------------------------------------------------------------------ speaking to it
@@ -339,6 +385,18 @@ def running(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except (FileNotFoundError, ProcessLookupError):
         return False
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file under a folder in which others are at work, by path. One that is renamed meanwhile is found under its new name."""
+
+    def look() -> dict[str, bytes] | None:
+        with suppress(FileNotFoundError):
+            return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+        return None
+
+    found: dict[str, bytes] = eventually(look, what="nothing is renamed for a moment")
+    return found
 
 
 def toml(tree: Mapping[str, Any], prefix: str = "") -> str:
@@ -430,7 +488,7 @@ class House:
 
     def client(self, gateway: Gateway) -> httpx.Client:
         """A client of its own for a thread: threads share none."""
-        one = httpx.Client(base_url=f"http://127.0.0.1:{gateway.port}", trust_env=False, timeout=10.0)
+        one = httpx.Client(base_url=f"http://127.0.0.1:{gateway.port}", trust_env=False, timeout=20.0)
         self._closers.append(one.close)
         return one
 

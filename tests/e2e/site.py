@@ -83,7 +83,7 @@ class Site:
 
 def endpoint(url: str, **knobs: Any) -> Endpoint:
     """A subscriber on this machine."""
-    given: dict[str, Any] = {"secrets": (Secret(SECRET),), "timeout": 3.0, "allow_private": True, **knobs}
+    given: dict[str, Any] = {"secrets": (Secret(SECRET),), "timeout": 20.0, "allow_private": True, **knobs}
     return Endpoint(name="crm", url=url, grants={}, schedule=(0.0,), **given)
 
 

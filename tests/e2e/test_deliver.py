@@ -1,5 +1,6 @@
 """What subscribers can do to us, and what it does to the others."""
 
+import statistics
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -45,10 +46,18 @@ def later(_event: dict[str, Any], before: int) -> Answer:
     return (503, {"retry-after": "2"}) if not before else (204, {})
 
 
-def dated(_event: dict[str, Any], before: int) -> Answer:
+PEACE: dict[str, float] = {}
+"""Until when ``dated`` wants it, by event, as ``time.monotonic`` tells it."""
+
+
+def dated(event: dict[str, Any], before: int) -> Answer:
     """Wants peace until a date, once."""
-    when = format_datetime(datetime.now(UTC) + timedelta(seconds=3), usegmt=True)
-    return (503, {"retry-after": when}) if not before else (204, {})
+    if before:
+        return 204, {}
+    now = datetime.now(UTC)
+    until = (now + timedelta(seconds=3)).replace(microsecond=0)
+    PEACE[event["id"]] = time.monotonic() + (until - now).total_seconds()
+    return 503, {"retry-after": format_datetime(until, usegmt=True)}
 
 
 @pytest.fixture(scope="module")
@@ -107,9 +116,10 @@ def test_a_silent_and_a_dead_endpoint_do_not_delay_a_live_one(street: Street) ->
     for number in range(20):
         began = time.monotonic()
         street.gateway.feed("erp", house.order(f"LV-{number}"))
-        house.eventually(lambda number=number: arrived(street.live, f"LV-{number}"), within=5.0)
+        house.eventually(lambda number=number: arrived(street.live, f"LV-{number}"))
         waits.append(time.monotonic() - began)
-    assert sorted(waits)[-2] < 1.0, waits
+    # Behind the silent one each of them would wait for a deadline more than the one before; a moment at which everything stands still hits few.
+    assert statistics.median(waits) < 1.0, waits
     house.eventually(lambda: street.gateway.metric("gateway_attempts_total", endpoint="silent", outcome="timeout"))
     house.eventually(lambda: street.gateway.metric("gateway_attempts_total", endpoint="nobody", outcome="connect"))
 
@@ -118,8 +128,7 @@ def test_410_disables_the_endpoint(street: Street) -> None:
     """After one 410 nothing more is tried."""
     street.gateway.feed("erp", house.order("GN-1"))
     house.eventually(lambda: street.gone.got)
-    house.eventually(lambda: street.gateway.facts("deliver.endpoint_gone"))
-    time.sleep(0.3)
+    house.eventually(lambda: how(street, "gone") == ("disabled", 0), what="it is disabled, and nothing is under way")
     tried = len(street.gone.got)
     street.gateway.feed("erp", house.order("GN-2"))
     house.eventually(lambda: arrived(street.live, "GN-2"))
@@ -144,11 +153,12 @@ def test_a_redirect_is_a_failure_and_is_not_followed(street: Street) -> None:
 def test_retry_after_is_honoured_in_both_forms(street: Street) -> None:
     """Seconds and a date both extend the schedule's 300 ms."""
     street.gateway.feed("erp", house.order("LT-1"))
-    for receiver, least in ((street.later, 1.9), (street.dated, 1.9)):
+    for receiver in (street.later, street.dated):
         house.eventually(lambda receiver=receiver: arrived(receiver, "LT-1"))
         first, second = [got for got in receiver.got if number_of(got) == "LT-1"][:2]
         assert (first.status, second.status) == (503, 204)
-        assert second.at - first.at >= least
+        until = PEACE[first.id] if receiver is street.dated else first.at + 2.0
+        assert second.at >= until - 0.1
 
 
 def test_a_private_address_is_not_posted_to_unless_that_is_meant(street: Street) -> None:
@@ -156,6 +166,12 @@ def test_a_private_address_is_not_posted_to_unless_that_is_meant(street: Street)
     street.gateway.feed("erp", house.order("PR-1"))
     house.eventually(lambda: street.gateway.metric("gateway_attempts_total", endpoint="private", outcome="address"))
     assert street.gateway.metric("gateway_attempts_total", endpoint="private", outcome="ok") == 0
+
+
+def how(street: Street, name: str) -> tuple[str, int]:
+    """What an endpoint does, and how much is under way to it."""
+    one = street.gateway.health()["parts"]["worker"]["endpoints"][name]
+    return one["state"], one["under_way"]
 
 
 def number_of(got: house.Got) -> str:

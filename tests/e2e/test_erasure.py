@@ -2,6 +2,7 @@
 
 import json
 import re
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -54,6 +55,8 @@ def shop(shared: House, tmp_path: Path) -> Iterator[Shop]:
     command = [sys.executable, "-m", "scrm", "--secret", house.SECRET, "--data", str(folder), "--port", str(port)]
     core = subprocess.Popen(command, cwd=house.ROOT)
     shared.beside(core.kill)
+    # What it cannot be told at first is tried again after five seconds, and then after five minutes.
+    house.eventually(lambda: _listens(port), within=45.0, what="the SCRM core listens")
     clear = {"identity": "clear", "contact": "clear"}
     gateway = shared.gateway(
         {
@@ -83,6 +86,11 @@ def shop(shared: House, tmp_path: Path) -> Iterator[Shop]:
     assert receiver.forged == []
     assert gateway.stop()[0] == 0
     loop.run(api.close())
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _with_phone(corp: wecom.Corp) -> tuple[str, str]:
@@ -129,7 +137,7 @@ def _known(shop: Shop, name: str) -> dict[str, Any] | None:
 
 
 def _content(folder: Path) -> bytes:
-    return b"\n".join(file.read_bytes() for file in folder.rglob("*") if file.is_file())
+    return b"\n".join(house.contents(folder).values())
 
 
 def _payloads(shop: Shop) -> list[tuple[str, bytes]]:

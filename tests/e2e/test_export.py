@@ -1,7 +1,6 @@
 """An export over a real socket: it streams to its end, and whoever leaves in the middle takes nobody along."""
 
 import json
-import time
 
 from tests.e2e.house import Gateway, House, customers, eventually
 
@@ -38,6 +37,4 @@ def test_file_arrives_whole_whoever_leaves_in_the_middle(house: House) -> None:
             next(answer.iter_bytes(1000))
     answer = http.get(path, headers=headers)
     assert len({json.loads(line)["id"] for line in answer.text.splitlines()}) == PEOPLE
-    began = time.monotonic()
     assert http.get("/health/live").status_code == 200
-    assert time.monotonic() - began < 2

@@ -58,5 +58,5 @@ def test_what_died_is_counted_and_then_arrives_once_and_in_order(house: House) -
     assert [one.status for one in crm.got].count(204) == total
     assert len(erp.got) == before
     assert not crm.forged
-    assert ask("dead", "list") == []
+    eventually(lambda: ask("dead", "list") == [], what="nothing is dead any more")
     assert [one["verb"] for one in ask("audit", "list", "--verb", "replay")] == ["replay"]

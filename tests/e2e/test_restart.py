@@ -11,12 +11,6 @@ from tests.e2e import house as houses
 from tests.e2e.house import Answer, Gateway, House, endpoint, eventually, order, orders
 
 
-def drowsy(_event: dict[str, Any], _before: int) -> Answer:
-    """Takes a moment for each."""
-    time.sleep(0.03)
-    return 204, {}
-
-
 def feeding(client: httpx.Client, stop: threading.Event, acked: list[str], name: str) -> None:
     """Post orders as fast as they are taken."""
     number = 0
@@ -33,6 +27,13 @@ def feeding(client: httpx.Client, stop: threading.Event, acked: list[str], name:
 @pytest.mark.slow
 def test_sigterm_under_load_ends_in_time_and_loses_nothing(house: House) -> None:
     """Exit code 0 within ten seconds with a backlog and slow subscribers; the next start is quick and delivers the rest."""
+    stopped = threading.Event()
+
+    def drowsy(_event: dict[str, Any], _before: int) -> Answer:
+        """Takes its time for each, until the gateway has been stopped."""
+        time.sleep(0.01 if stopped.is_set() else 0.2)
+        return 204, {}
+
     receiver = house.receiver(drowsy)
     gateway = house.gateway(
         {
@@ -47,8 +48,9 @@ def test_sigterm_under_load_ends_in_time_and_loses_nothing(house: House) -> None
     threads = [threading.Thread(target=feeding, args=(house.client(gateway), stop, acked, name)) for name in "ABC"]
     for thread in threads:
         thread.start()
-    time.sleep(0.5)
+    eventually(lambda: len(acked) > len(receiver.got) + 300, what="a backlog")
     code, took = gateway.stop()
+    stopped.set()
     stop.set()
     for thread in threads:
         thread.join()
@@ -58,8 +60,8 @@ def test_sigterm_under_load_ends_in_time_and_loses_nothing(house: House) -> None
     assert gateway.alive() == []
     assert len(receiver.accepted()) < len(acked), "there was a backlog"
 
-    # The floor of two seconds is held by `make bench` on a quiet machine; here the tests' own load is beside it.
-    assert gateway.start() < 5.0
+    # The floor of two seconds is held by `make bench` on a quiet machine; here everybody else's load is beside it.
+    assert gateway.start() < 10.0
     told = lambda: {got.data["order"]["external_id"] for got in receiver.accepted()}  # noqa: E731
     eventually(lambda: set(acked) <= told(), within=60.0, what="everything acknowledged arrives")
     assert receiver.forged == []

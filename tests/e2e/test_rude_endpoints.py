@@ -48,10 +48,11 @@ async def floods(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
         await writer.drain()
 
 
+LATE = {"timeout"}
 RUDE: dict[str, tuple[Talk, set[int | str]]] = {
     "resets": (resets, {"network", "connect"}),
-    "hangs": (hangs, {"timeout"}),
-    "drips a byte at a time": (saying(*[bytes([byte]) for byte in OK], pause=0.2), {"timeout"}),
+    "hangs": (hangs, LATE),
+    "drips a byte at a time": (saying(OK + b"x: ", *[b"y"] * 300, pause=0.1), LATE),
     "speaks no HTTP": (saying(b"220 smtp.example ESMTP\r\n"), {"network", "connect"}),
     "breaks off in the head": (saying(b"HTTP/1.1 200"), {"network", "connect"}),
     "breaks off in the body": (saying(OK + b"content-length: 100\r\n\r\nabc"), {"network", 200}),
@@ -69,7 +70,7 @@ RUDE: dict[str, tuple[Talk, set[int | str]]] = {
 
 @pytest.mark.parametrize("name", RUDE)
 def test_a_rude_endpoint_is_an_outcome(name: str) -> None:
-    """Nothing is raised, nothing takes longer than the deadline, and little of the answer is kept."""
+    """Nothing is raised, nothing outlasts the deadline, and little of the answer is kept."""
     talk, expected = RUDE[name]
 
     async def run() -> None:
@@ -84,14 +85,15 @@ def test_a_rude_endpoint_is_an_outcome(name: str) -> None:
         server = await asyncio.start_server(polite, "127.0.0.1", 0)
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/hooks"
         end = Endpoint(
-            name="e", url=url, secrets=(Secret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),), grants={}, schedule=(0.0,), timeout=1.0,
-            allow_private=True,
+            name="e", url=url, secrets=(Secret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),), grants={}, schedule=(0.0,),
+            timeout=0.5 if expected is LATE else 30.0, allow_private=True,
         )  # fmt: skip
         way = Webhook(end, clock=SystemClock(), vetter=Vetter(SystemClock()))
         began = time.monotonic()
         event = Message(id="evt_1", type="order.paid", subject="ord_1", at=0, body=b"{}")
         tried = await way.send([event], now=SystemClock().now())
-        assert time.monotonic() - began < 2.5
+        # Half of what the slowest of them would take, and many times the deadline: a busy machine may hold us up, too.
+        assert time.monotonic() - began < 15.0
         assert (tried.status or tried.error) in expected, tried
         assert len(tried.response) <= 65536
         await way.close()

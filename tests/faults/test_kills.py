@@ -5,6 +5,7 @@ import random
 import signal
 import time
 from collections import defaultdict
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -52,21 +53,31 @@ def test_whatever_is_killed_what_was_acknowledged_is_delivered_once_and_in_order
     for _ in range(rounds.ROUNDS):
         time.sleep(dice.uniform(0.2, 1.2))
         _kill(gateway, dice.choice(("door-0", "door-1", "worker", "worker", "supervisor")))
-    time.sleep(1.0)
-    for partner in (*shops, corp, his):
+    partners = (*shops, corp, his)
+    before = [len(partner.acked) for partner in partners]
+    houses.eventually(
+        lambda: all(len(partner.acked) > max(count, 5) for partner, count in zip(partners, before, strict=True)),
+        within=45.0,
+        what="the traffic goes on after the last kill",
+    )
+    for partner in partners:
         partner.finish()
     hospital.close()
 
+    acked = [name for shop in shops for name in shop.acked]
+    houses.eventually(
+        lambda: not any(_missing(receiver, acked, corp.acked, his.acked)),
+        within=60.0,
+        what=lambda: f"{_missing(receiver, acked, corp.acked, his.acked)}; log: {gateway.tail()}",
+    )
     _until_quiet(gateway)
     assert receiver.forged == []
     assert gateway.health()["parts"]["worker"]["counts"].get("dead_letters", 0) == 0
-    _each_acknowledged_thing_arrived(receiver, [name for shop in shops for name in shop.acked], corp.acked, his.acked)
     _no_event_has_two_bodies(receiver)
     _sequences_are_dense_and_in_order(receiver)
     _nothing_was_applied_twice(receiver)
     code, took = gateway.stop()
     assert (code, took < 10.0) == (0, True)
-    assert all(len(partner.acked) > 5 for partner in (*shops, corp, his)), "the traffic went on between the kills"
 
 
 def _kill(gateway: Gateway, role: str) -> None:
@@ -74,15 +85,29 @@ def _kill(gateway: Gateway, role: str) -> None:
         assert gateway.process is not None
         gateway.process.kill()
         gateway.process.wait()
-        gateway.start(ready=False)
+        _begin_again(gateway)
         return
     child = gateway.children().get(role)
     if child is not None and houses.running(child):
-        os.kill(child, signal.SIGKILL)
+        # One whose supervisor was killed may leave by itself at this moment.
+        with suppress(ProcessLookupError):
+            os.kill(child, signal.SIGKILL)
+
+
+def _begin_again(gateway: Gateway) -> None:
+    """Start it as a service manager does: once more when it ends, as it does while the door of before still listens for the hospital."""
+
+    def begun() -> bool:
+        if gateway.process is None or gateway.process.poll() is not None:
+            gateway.start(ready=False)
+        return len(gateway.facts("supervisor.started")) > known
+
+    known = len(gateway.facts("supervisor.started"))
+    houses.eventually(begun, within=45.0, what="a new supervisor")
 
 
 def _until_quiet(gateway: Gateway) -> None:
-    """Everything is projected and no delivery is open, two looks in a row."""
+    """Everything is projected and no delivery is open, by two reports of every process in a row."""
 
     def quiet() -> bool:
         if not gateway.ready():
@@ -91,19 +116,18 @@ def _until_quiet(gateway: Gateway) -> None:
         open_ones = sum(int(counts.get(f"deliveries.{state}", 0)) for state in ("due", "leased", "waiting"))
         return open_ones == 0 and gateway.metric("gateway_backlog") == 0
 
-    houses.eventually(quiet, within=60.0, what=f"quiet; log: {gateway.tail()}")
-    time.sleep(2.5)
-    houses.eventually(quiet, within=60.0, what="still quiet")
+    for _ in range(2):
+        gateway.report()
+        houses.eventually(quiet, within=60.0, what=lambda: f"quiet; log: {gateway.tail()}")
 
 
-def _each_acknowledged_thing_arrived(receiver: Receiver, orders: list[str], corp: list[str], his: list[str]) -> None:
+def _missing(receiver: Receiver, orders: list[str], corp: list[str], his: list[str]) -> tuple[set[str], ...]:
+    """What was acknowledged and did not arrive, by kind."""
     accepted = receiver.accepted()
     told = {f"{_order(got)['external_id']}:{_order(got)['raw_status']}" for got in accepted if _order(got)}
-    assert set(orders) - told == set()
     began = {got.data["relationship"].get("channel_state") for got in accepted if got.type == "relationship.started"}
-    assert set(corp) - began == set()
     named = {got.data["customer"].get("name") for got in accepted if got.type.startswith("customer.")}
-    assert set(his) - named == set()
+    return set(orders) - told, set(corp) - began, set(his) - named
 
 
 def _no_event_has_two_bodies(receiver: Receiver) -> None:
