@@ -34,7 +34,7 @@ def test_program_of_the_guide_tags_a_customer(tmp_path: Path) -> None:
             customer = eventually(found, within=30.0, what="the corp's customers are known")[0]["id"]
             first = world["tag"](api, customer, ["etVIP"], "k1")
             assert world["tag"](api, customer, ["etVIP"], "k1") == first
-            eventually(lambda: api.get(f"/api/v1/actions/{first}").json()["state"] == "done", within=20.0)
+            eventually(lambda: api.get(f"/api/v1/actions/{first}").json()["state"] == "done", within=30.0)
             assert platform.deeds.tags[("zhangsan", external)] == {"etVIP"}
             events = api.get("/api/v1/events", params={"types": "action.*"}).json()["items"]
             assert [(event["type"], event["subject"]) for event in events] == [("action.completed", first)]

@@ -12,13 +12,14 @@ from gateway import configure, settings
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "config" / "example.toml"
+DOCUMENTS = generate.documents()
 
 
-@pytest.mark.parametrize("path", sorted(generate.documents()), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted(DOCUMENTS), ids=lambda path: path.name)
 def test_a_derived_document_is_what_the_code_says(path: Path) -> None:
     """A setting, option, metric, error, command, event or field cannot change without its page."""
     assert path.exists(), "missing; remedy: make docs"
-    assert path.read_text(encoding="utf-8") == generate.documents()[path], "stale; remedy: make docs"
+    assert path.read_text(encoding="utf-8") == DOCUMENTS[path], "stale; remedy: make docs"
 
 
 def test_the_example_loads_as_it_stands() -> None:

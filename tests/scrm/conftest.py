@@ -15,9 +15,10 @@ from standardwebhooks import Webhook
 
 from gateway.clock import SECOND, TurnedClock
 from scrm.app import create_app
+from tests.e2e.house import eventually
 from tests.scrm import samples
 from tests.servers.loops import closed
-from tests.servers.process import free_port
+from tests.servers.process import answers, free_port
 
 
 class Served:
@@ -28,7 +29,7 @@ class Served:
         self.clock = TurnedClock(samples.NOW)
         self.port: int = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self.client = httpx.Client(base_url=self.url, timeout=10, trust_env=False)
+        self.client = httpx.Client(base_url=self.url, timeout=20, trust_env=False)
         app = create_app(path=path, secrets=[samples.SECRET, samples.OLD_SECRET], clock=self.clock)
         self._server = Server(app, port=self.port, interface=Interfaces.ASGI, log_enabled=False)
         self._loop = asyncio.new_event_loop()
@@ -37,9 +38,8 @@ class Served:
         self._wait()
 
     def _wait(self) -> None:
-        transport = httpx.HTTPTransport(retries=10)
-        with httpx.Client(transport=transport, trust_env=False) as client:
-            assert client.get(f"{self.url}/api/stats").status_code == 200
+        eventually(lambda: answers(self.port), what="the port is open")
+        assert self.client.get("/api/stats").status_code == 200
 
     def headers(self, name: str, body: bytes, secret: str = samples.SECRET) -> dict[str, str]:
         """What the gateway sends beside ``body``, signed now."""
@@ -67,7 +67,7 @@ class Served:
         """End the server; the file can be opened again afterwards."""
         self.client.close()
         self._loop.call_soon_threadsafe(self._server.stop)
-        self._thread.join(10)
+        self._thread.join(30)
         closed(self._loop)
 
 

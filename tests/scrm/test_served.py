@@ -12,10 +12,11 @@ import pytest
 from gateway.clock import SystemClock
 from gateway.errors import ConfigError
 from scrm.app import create_app
+from tests.e2e.house import eventually
 from tests.scrm import samples
 from tests.scrm.conftest import Served
 from tests.scrm.samples import LI, ORDER, SHADOW, ZHANG, event
-from tests.servers.process import free_port
+from tests.servers.process import answers, free_port
 
 
 def test_a_signed_event_is_taken_once_and_a_retry_is_thanked_too(served: Served) -> None:
@@ -148,10 +149,11 @@ def test_the_process_of_its_own_serves_and_ends_cleanly_on_sigterm(tmp_path: Pat
         command, env=os.environ | {"SCRM_SECRET": samples.SECRET}, stderr=subprocess.PIPE, text=True
     )
     try:
-        with httpx.Client(transport=httpx.HTTPTransport(retries=12), trust_env=False) as client:
+        eventually(lambda: answers(port), what="the port is open", within=30.0)
+        with httpx.Client(timeout=20, trust_env=False) as client:
             assert client.get(f"http://127.0.0.1:{port}/api/stats").json()["events"] == 0
         process.send_signal(signal.SIGTERM)
-        _, errors = process.communicate(timeout=10)
+        _, errors = process.communicate(timeout=30)
     finally:
         process.kill()
     assert (process.returncode, errors) == (0, "")
@@ -161,5 +163,5 @@ def test_the_process_of_its_own_serves_and_ends_cleanly_on_sigterm(tmp_path: Pat
 def test_a_secret_that_is_none_is_told_and_not_shown(tmp_path: Path) -> None:
     """One sentence, what to do, exit code 1."""
     command = [sys.executable, "-m", "scrm", "--data", str(tmp_path), "--secret", "whsec_hush!hush"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=20)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 1 and "not base64" in done.stderr and "hush" not in done.stderr

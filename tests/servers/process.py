@@ -35,7 +35,8 @@ def _is_free(port: int) -> bool:
         return True
 
 
-def _answers(port: int) -> bool:
+def answers(port: int) -> bool:
+    """Whether somebody listens there."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
@@ -59,7 +60,7 @@ class Program:
             self._process = subprocess.Popen(self.command, stdout=output, stderr=subprocess.STDOUT)
         until = time.monotonic() + self.patience
         while time.monotonic() < until and self._process.poll() is None:
-            if all(_answers(port) for port in (self.port, *self.also)):
+            if all(answers(port) for port in (self.port, *self.also)):
                 return
             time.sleep(0.02)
         self.stop()
