@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import pytest
 
 from gateway.action import Action, State, Wanted
-from gateway.clock import SECOND
+from gateway.clock import SECOND, TurnedClock
 from gateway.connector import Account, Can, Card, Command, Meta, Options, Parameters, Result, Text
 from gateway.connector import Action as Offered
 from gateway.errors import ConfigError, GatewayError, PartnerDenied, PartnerDown, PartnerQuota, StoreError, VaultDown
@@ -99,16 +99,16 @@ class Stage:
     async def state(self, name: str) -> State:
         return (await self.ground.records.known_actions([name]))[name].state
 
-    async def until(self, *happened: Callable[[], Awaitable[bool]]) -> None:
-        """Let the worker run until something is so, and after that the next."""
+    async def until(self, *happened: Callable[[], Awaitable[bool]], grace: float = 30.0) -> None:
+        """Let the worker run until something is so, and after that the next; then it ends, for which it has ``grace`` seconds."""
         task = asyncio.get_running_loop().create_task(self.acting.run(asyncio.Event()))
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 for one in happened:
                     while not await one():
                         await asyncio.sleep(0.02)
         finally:
-            await self.acting.drain(1.0)
+            await self.acting.drain(grace)
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
@@ -157,7 +157,7 @@ def test_partner_that_hangs_is_asked_at_most_four_things_and_holds_up_nobody_els
         async def quick_ones_are_done() -> bool:
             return len(quick.heard) == 9 and len(slow.heard) == 4
 
-        await stage.until(quick_ones_are_done)
+        await stage.until(quick_ones_are_done, grace=0.1)
         assert await stage.state(hung[8]) is State.WAITING
         # Cut off in the middle: nobody can know.
         stage.acting = stage.worker()
@@ -200,6 +200,7 @@ def test_answer_is_not_forgotten_while_store_or_keys_are_away(tmp_path: Path, fa
 
     async def story(house: House) -> None:
         partner = Partner()
+        house.ground.clock = TurnedClock(house.ground.clock.now())
         stage = Stage(house, {"one": partner})
         name = await stage.ask("lisi")
         records, failures = stage.ground.records, 2
@@ -315,13 +316,13 @@ def test_what_is_being_taken_when_the_worker_ends_is_waited_for(tmp_path: Path) 
 
         async def slowly(account: str, *, now: int, limit: int) -> Any:
             taking.set()
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(0.05)
             return await take(account, now=now, limit=limit)
 
         records.take_actions = slowly  # type: ignore[method-assign]
         task = asyncio.get_running_loop().create_task(stage.acting.run(asyncio.Event()))
         await taking.wait()
-        await stage.acting.drain(5.0)
+        await stage.acting.drain(30.0)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         assert await stage.state(name) is State.DONE

@@ -34,7 +34,7 @@ async def main():
     if "url" in sys.argv:
         url = sys.argv[sys.argv.index("url") + 1]
     end = Endpoint(name="crm", url=url, secrets=(Secret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),), grants={}, schedule=(0.0,),
-                   timeout=3.0, allow_private=True)
+                   timeout=30.0, allow_private=True)
     clock = SystemClock()
     way = open_destination(end, clock=clock, vetter=Vetter(clock))
     if "descriptors" in sys.argv:

@@ -377,7 +377,7 @@ def test_the_watch_goes_on_until_it_is_cancelled(tmp_path: Path) -> None:
     async def watch() -> None:
         watched = [Watched(account=folder.name, directory=folder) for folder in (slow, quick)]
         running = asyncio.create_task(FilesDoor(watched, accept=accept, clock=TurnedClock(), max_body=100).run())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not (quick / "a.json.done").exists():
                 await asyncio.sleep(0)
         assert (slow / "a.json").exists()

@@ -1,6 +1,7 @@
 """The HTTP door and the bridge to the inner application, on the real server."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -12,7 +13,6 @@ from gateway.connector import Reply, Request
 from gateway.doors.http import HttpDoor
 from gateway.doors.server import HttpServer
 from gateway.meters import Meters
-from tests.servers.process import free_port
 
 MOST = 1000
 TOO_LARGE = Reply(status=413, body=b"too large")
@@ -60,7 +60,8 @@ def served(story: Callable[[httpx.AsyncClient, Inside], Awaitable[None]]) -> Non
     """Run ``story`` against a served door."""
 
     async def run() -> None:
-        port = free_port()
+        listening = socket.create_server(("127.0.0.1", 0))
+        port = listening.getsockname()[1]
         inside = Inside()
         door = HttpDoor(
             accept=inside.accept,
@@ -70,16 +71,10 @@ def served(story: Callable[[httpx.AsyncClient, Inside], Awaitable[None]]) -> Non
             meters=Meters(),
             max_body=MOST,
         )
-        server = HttpServer(door, clock=SystemClock(), host="127.0.0.1", port=port)
+        server = HttpServer(door, clock=SystemClock(), host="", port=0, sockets=[listening])
         serving = asyncio.create_task(server.run())
         try:
-            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as http:
-                for _ in range(100):
-                    try:
-                        await http.get("/up")
-                        break
-                    except httpx.ConnectError:
-                        await asyncio.sleep(0.02)
+            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=60) as http:
                 await story(http, inside)
         finally:
             server.stop()

@@ -119,7 +119,7 @@ def run(test: Callable[[Server], Awaitable[None]], accept: Accept = echo, **opti
     async def body() -> None:
         server = await serve_mllp(**{"listen": "127.0.0.1:0", "accept": accept, "clock": SystemClock(), **options})  # type: ignore[arg-type]
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 await test(server)
         finally:
             await server.close()

@@ -45,7 +45,7 @@ def told(far: Far, story: Callable[[Send], Awaitable[None]]) -> None:
         port = server.sockets[0].getsockname()[1]
         clock = SystemClock()
         post = Post(f"http://127.0.0.1:{port}/", clock=clock, vetter=Vetter(clock), allow_private=True)
-        await story(lambda: post.post(b"{}", {"webhook-id": "evt_1"}, timeout=5.0))
+        await story(lambda: post.post(b"{}", {"webhook-id": "evt_1"}, timeout=60.0))
         await post.close()
         server.close()
         await server.wait_closed()

@@ -71,11 +71,11 @@ def test_body_that_does_not_come_holds_no_turn() -> None:
         quick.go.set()
         stuck = [asyncio.create_task(turns.handle(scope(), silent, told, slow)) for _ in range(5)]
         await settle()
-        await asyncio.wait_for(turns.handle(scope(), silent, told, quick), 1)
+        await asyncio.wait_for(turns.handle(scope(), silent, told, quick), 60)
         for task in stuck:
             task.cancel()
         await asyncio.gather(*stuck, return_exceptions=True)
-        await asyncio.wait_for(turns.handle(scope(), silent, told, quick), 1)
+        await asyncio.wait_for(turns.handle(scope(), silent, told, quick), 60)
 
     asyncio.run(story())
 
@@ -88,7 +88,7 @@ def test_turn_ends_when_the_answer_begins() -> None:
         quick.go.set()
         reading = asyncio.create_task(turns.handle(scope(), silent, told, long))
         await settle()
-        await asyncio.wait_for(turns.handle(scope(), silent, told, quick), 1)
+        await asyncio.wait_for(turns.handle(scope(), silent, told, quick), 60)
         long.go.set()
         await reading
 

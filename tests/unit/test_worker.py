@@ -41,7 +41,7 @@ def test_who_seals_beside_the_projector_does_not_take_its_warning(tmp_path: Path
             worker = await _worker(ground)
             entered, kept = _late(ground)
             projecting = asyncio.create_task(worker._projector.step(Lane.LIVE, 0))
-            assert await asyncio.to_thread(entered.wait, 10)
+            assert await asyncio.to_thread(entered.wait, 60)
             action = (await ground.records.known_actions(["act_1"]))["act_1"]
             with suppress(Stale):
                 await worker._acting._keep(action, Done(), Result())
