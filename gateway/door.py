@@ -82,10 +82,11 @@ class Door:
             rounds += [crew.start(one) for one in self._office.rounds(self._index == 0)]
             await turn.over()
             self._office.close()
+            # MLLP and watched directories end beside HTTP, not after it.
+            for one in rounds:
+                _ = one.cancel()
             if not turn.stop.is_set():
                 server.step_aside()
-                for one in rounds:
-                    _ = one.cancel()
                 await at_most(_FAREWELL, turn.stop)
             server.stop()
             await asyncio.wait([serving], timeout=_DRAIN)

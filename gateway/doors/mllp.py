@@ -22,6 +22,8 @@ TRUNCATED = "mllp-truncated"
 _KEEPALIVE = (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4))
 _PUSHED_BACK = 429
 _LONGEST_PAUSE = 5.0
+_FIRST_WORDS = 1.0
+_GLANCE = 0.01
 _LAST_WORDS = 1.0
 _END = FS + CR
 
@@ -50,9 +52,16 @@ class Server:
         return {name: amount - before[name] for name, amount in now.items()}
 
     async def close(self, grace: float = 5.0) -> None:
-        """Take no more connections and frames, let what was taken be answered for ``grace`` seconds, then hang up."""
+        """Take no more connections and frames, let what was taken be answered for ``grace`` seconds, then hang up. Whoever has just come, or is in
+        the middle of a frame, is first given a second to say it."""
         for listener in self._listeners:
             listener.close()
+        # Who was let in already is made known a turn later.
+        await asyncio.sleep(0)
+        for _ in range(int(_FIRST_WORDS / _GLANCE)):
+            if not any(connection.speaking for connection in self._connections):
+                break
+            await asyncio.sleep(_GLANCE)
         connections = list(self._connections)
         pending = [task for connection in connections for task in connection.drain()]
         if pending:
@@ -157,6 +166,7 @@ class _Connection(asyncio.Protocol):
         self._peer = ""
         self._reading = True
         self._writable = True
+        self._heard = False
         self._closing = False
 
     # ------------------------------------------------------------------ the transport's side
@@ -191,6 +201,7 @@ class _Connection(asyncio.Protocol):
         frames = self._framer.feed(data)
         if frames:
             self._door.counts.frames += len(frames)
+            self._heard = True
             self._waiting.extend(frames)
             if self._deadline is not None:
                 self._set_deadline(False)
@@ -208,6 +219,11 @@ class _Connection(asyncio.Protocol):
         self._begin()
 
     # ------------------------------------------------------------------ the door's side
+    @property
+    def speaking(self) -> bool:
+        """Whether a frame is awaited: the first, or the rest of one."""
+        return not self._heard or self._framer.inside
+
     def drain(self) -> list[asyncio.Task[None]]:
         """Take nothing more; returns what is under way."""
         self._waiting.clear()

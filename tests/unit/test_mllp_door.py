@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from gateway.clock import SystemClock, TurnedClock
 from gateway.connector import Reply, Request
-from gateway.doors.blocks import Counts, Frame, Framer
+from gateway.doors.blocks import CR, FS, VT, Counts, Frame, Framer
 from gateway.doors.mllp import TRUNCATED, Accept, Server, serve_mllp
 from gateway.errors import JournalError
 
@@ -452,6 +452,33 @@ def test_closing_answers_what_was_taken() -> None:
         writer.close()
 
     run(test, accept)
+
+
+@pytest.mark.parametrize("before", [b"", VT + b"MSH|half"])
+def test_closing_hears_out_who_has_just_come_or_is_in_the_middle(
+    monkeypatch: pytest.MonkeyPatch, before: bytes
+) -> None:
+    """Whoever was let in is answered by whom it came to; nothing is awaited of those who have said their frames."""
+    monkeypatch.setattr("gateway.doors.mllp._FIRST_WORDS", 30.0)
+
+    async def test(server: Server) -> None:
+        reader, writer = await dial(server)
+        _, quiet = await dial(server)
+        quiet.write(framed(b"x"))
+        writer.write(before)
+        while server.open < 2 or not server.counts.frames:
+            await asyncio.sleep(0.01)
+        closing = asyncio.ensure_future(server.close())
+        await asyncio.sleep(0.1)
+        assert not closing.done()
+        writer.write(framed(b"late") if not before else b" whole" + FS + CR)
+        assert await answer(reader) == (b"ack:MSH|half whole" if before else b"ack:late")
+        assert await ended(reader)
+        await closing
+        for one in (writer, quiet):
+            one.close()
+
+    run(test)
 
 
 def test_closing_does_not_wait_for_ever() -> None:
