@@ -21,7 +21,7 @@ demo: setup ## Run the gateway, the SCRM core and simulated partners; Ctrl-C sto
 	@exec $(RUN)/gateway demo $(DEMO)
 
 test: setup browser servers ## Run every test, two files at a time. TEST="tests/unit -x" narrows it, JOBS=0 takes one after the other.
-	$(PY) -m pytest -n $(JOBS) --dist loadfile $(TEST)
+	$(PY) -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(TEST)
 
 JOBS ?= 2
 
