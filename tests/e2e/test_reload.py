@@ -249,6 +249,7 @@ def test_sigterm_during_a_reload_ends_all_in_time(house: House, at: str) -> None
         what=at,
     )
     code, took = gateway.stop()
+    # Who is left after ten seconds is killed, and the code is 1; a busy machine takes its time with the rest.
     assert code == 0, gateway.tail()
-    assert took < 10.0
+    assert took < 20.0
     assert gateway.alive() == []
