@@ -76,7 +76,8 @@ def test_a_corp_is_added_tested_live_and_spoken_to_and_goes_again(desk: Console)
 
     loop = told.house.loop()
     caller = Caller(f"{told.url}/in/corp-new", CORP, random.Random(1), SystemClock())
-    assert loop.run(caller.check()), "WeCom's own URL check"
+    # WeCom gives an address one second, which a busy machine may not have; it is asked again by whoever sets it up.
+    eventually(lambda: loop.run(caller.check()), what="WeCom's own URL check")
     message = (
         "<xml><ToUserName>ww0123456789abcdef</ToUserName><FromUserName>sys</FromUserName><MsgType>event</MsgType>"
         f"<CreateTime>{int(time.time())}</CreateTime><Event>change_external_contact</Event><ChangeType>add_external_contact</ChangeType>"
@@ -95,7 +96,7 @@ def test_a_corp_is_added_tested_live_and_spoken_to_and_goes_again(desk: Console)
     page = visit.open("/console/connectors/corp-new/form")
     fill(page, rate="50")
     page.get_by_role("button", name="Save and go live").click()
-    expect(page.locator("h1")).to_contain_text("corp-new")
+    page.wait_for_url("**/console/accounts/corp-new?**")
     stale.get_by_role("button", name="Save and go live").click()
     expect(stale.locator("main")).to_contain_text("changed meanwhile")
     other.faults = [fault for fault in other.faults if "409" not in fault]
@@ -110,7 +111,7 @@ def test_a_corp_is_added_tested_live_and_spoken_to_and_goes_again(desk: Console)
     page.get_by_role("button", name="Disable", exact=True).click()
     live(page, "takes nothing in")
     picture(visit, "disabled")
-    assert gateway.http.post("/in/corp-new", content=b"").status_code == 503
+    eventually(lambda: gateway.http.post("/in/corp-new", content=b"").status_code == 503)
 
     page.reload()
     page.locator("input[name=typed]").fill("corp")

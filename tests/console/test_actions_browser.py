@@ -102,7 +102,7 @@ def test_unknown_ones_stand_first_and_are_a_trouble(desk: Console, corp: Corp) -
     """The overview says so, and leads to where it is decided; a feed has no such part."""
     visit = desk.visit("viewer")
     page = visit.open("/console")
-    expect(page.locator("main")).to_contain_text("nobody knows whether the partner did them", timeout=20_000)
+    expect(page.locator("main")).to_contain_text("nobody knows whether the partner did them")
     page = visit.open("/console/connectors/corp")
     first = page.locator("#actions tbody tr").first
     expect(first).to_contain_text("unknown")
@@ -124,7 +124,7 @@ def test_operator_lets_one_be_and_has_another_done_again_by_the_keyboard(desk: C
     before = len(corp.api.deeds.messages)
     page.locator(f"#{again} button", has_text="Do it again").focus()
     page.keyboard.press("Enter")
-    expect(page.locator(f"#{again}")).to_contain_text("done", timeout=20_000)
+    expect(page.locator(f"#{again}")).to_contain_text("done")
     assert len(corp.api.deeds.messages) == before + 1
     said = desk.told.gateway.command("audit", "list", "--limit", "200", "--json")[1]
     acts = {(one["verb"], one["object"]) for one in json.loads(said)}

@@ -44,9 +44,9 @@ def test_failing_endpoint_is_told_once_and_shown_with_its_remedy(desk: Console, 
     visit = desk.visit("viewer")
     page = visit.open("/console/alerts")
     alert = page.locator('[data-alert="failing/bi"]')
-    expect(alert).to_contain_text("keeps failing", timeout=20_000)
+    expect(alert).to_contain_text("keeps failing")
     expect(alert).to_contain_text("What to do")
-    expect(alert).to_contain_text("WeCom group robot", timeout=20_000)
+    expect(alert).to_contain_text("WeCom group robot")
     expect(alert.locator("a").first).to_have_attribute("href", "/console/endpoints/bi")
     assert alert.locator("form").count() == 0
     assert len([said for said in robot.said if "bi" in said]) == 1
@@ -62,7 +62,7 @@ def test_alerts_are_readable_at_every_width_in_both_languages_and_moods(
     """Contrast of WCAG AA, nothing wider than the window, no fault on the way."""
     visit = desk.visit("operator", lang=lang, width=width, scheme=scheme)
     page = visit.open("/console/alerts")
-    expect(page.locator("article").first).to_be_visible(timeout=20_000)
+    expect(page.locator("article").first).to_be_visible()
     page.locator("details summary").first.click()
     assert visit.dim() == []
     assert visit.wide() == 0
@@ -74,7 +74,7 @@ def test_operator_silences_one_by_the_keyboard_and_ends_the_silence(desk: Consol
     visit = desk.visit("operator")
     page = visit.open("/console/alerts")
     alert = page.locator('[data-alert="failing/bi"]')
-    expect(alert).to_be_visible(timeout=20_000)
+    expect(alert).to_be_visible()
     alert.locator("summary").focus()
     page.keyboard.press("Enter")
     alert.get_by_label("Why").fill("they are moving house")
@@ -108,9 +108,9 @@ def test_end_is_shown_under_what_was(desk: Console) -> None:
     """The endpoint is mended: the alert moves down by itself."""
     visit = desk.visit("viewer")
     page = visit.open("/console/alerts")
-    expect(page.locator('[data-alert="failing/bi"]')).to_be_visible(timeout=20_000)
+    expect(page.locator('[data-alert="failing/bi"]')).to_be_visible()
     desk.told.bad.answer = lambda _event, _times: (204, {})
     desk.told.gateway.feed("erp", [houses.order("MENDED")])
-    expect(page.locator("#recent")).to_contain_text("bi keeps failing", timeout=30_000)
+    expect(page.locator("#recent")).to_contain_text("bi keeps failing")
     expect(page.locator('[data-alert="failing/bi"]')).to_have_count(0)
     visit.close()

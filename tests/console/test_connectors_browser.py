@@ -47,8 +47,8 @@ def test_account_that_cannot_reach_its_platform_stands_first_and_says_why(desk: 
     visit = desk.visit("viewer")
     page = visit.open("/console/connectors")
     corp = page.locator("article").first
-    expect(corp).to_have_attribute("data-account", "corp", timeout=20_000)
-    expect(corp).to_contain_text("cannot be renewed: partner.down", timeout=20_000)
+    expect(corp).to_have_attribute("data-account", "corp")
+    expect(corp).to_contain_text("cannot be renewed: partner.down")
     expect(corp).to_contain_text("of 10,000")
     expect(page.locator('[data-account="erp"]')).to_contain_text("Well")
     assert page.locator("main form").count() == 0
@@ -61,7 +61,7 @@ def test_doctor_is_run_by_the_keyboard_and_tells_what_to_do(desk: Console) -> No
     page = visit.open("/console/connectors/corp")
     page.get_by_role("button", name="Run the doctor").focus()
     page.keyboard.press("Enter")
-    expect(page.locator("#doctor")).to_contain_text("not reached", timeout=20_000)
+    expect(page.locator("#doctor")).to_contain_text("not reached")
     expect(page.locator("#doctor")).to_contain_text("What to do")
     expect(page.locator("code.copy")).to_have_text(f"{desk.told.url}/in/corp")
     assert "app-secret" not in page.content()

@@ -16,6 +16,7 @@ def _said(told: Told) -> None:
     """The broken one has failed, so that there is something to see."""
     told.good.wait(3, "order.paid")
     houses.eventually(lambda: len(told.bad.got) >= 3, what="attempts at the broken one")
+    houses.eventually(lambda: told.gateway.command("dead", "list", "--json")[1].count('"dlv_') >= 3, within=40)
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +50,7 @@ def test_list_tells_state_backlog_and_breaker(desk: Console) -> None:
     visit = desk.visit("viewer")
     page = visit.open("/console/endpoints")
     bad = page.locator("tbody tr", has_text="bi")
-    expect(bad).to_contain_text("failing", timeout=15_000)
+    expect(bad).to_contain_text("failing")
     expect(bad).to_contain_text("http 500")
     expect(bad.locator("td.n").first).not_to_have_text("0")
     expect(page.locator("tbody tr", has_text="crm")).to_contain_text("active")
@@ -70,16 +71,16 @@ def test_endpoint_is_paused_waits_and_goes_on(desk: Console) -> None:
     """By the keyboard; what comes meanwhile is seen waiting by itself, and leaves when it is resumed."""
     visit = desk.visit("operator")
     page = visit.open("/console/endpoints/crm")
+    heard = len(desk.told.gateway.facts("worker.endpoints_changed"))
     page.get_by_role("button", name="Pause").focus()
     page.keyboard.press("Enter")
     expect(page.locator("p.note.good")).to_have_text("Paused")
-    # The worker hears of it within a second.
-    page.wait_for_timeout(1500)
+    houses.eventually(lambda: len(desk.told.gateway.facts("worker.endpoints_changed")) > heard, what="the worker hears")
     desk.told.gateway.feed("erp", [houses.order("PAUSED-1")])
-    expect(page.locator('[data-figure="backlog"]')).not_to_have_text("0", timeout=15_000)
+    expect(page.locator('[data-figure="backlog"]')).not_to_have_text("0")
     page.get_by_role("button", name="Resume").click()
     expect(page.locator("p.note.good")).to_have_text("It goes on")
-    expect(page.locator('[data-figure="backlog"]')).to_have_text("0", timeout=20_000)
+    expect(page.locator('[data-figure="backlog"]')).to_have_text("0")
     visit.close()
     said = desk.told.gateway.command("audit", "list", "--json")[1]
     assert '"pause"' in said
