@@ -39,16 +39,18 @@ class Commands:
             )
 
     def run(
-        self, words: Sequence[str], *, environ: Mapping[str, str], timeout: float = 60.0
+        self, words: Sequence[str], *, environ: Mapping[str, str], typed: bytes = b"", timeout: float = 60.0
     ) -> subprocess.CompletedProcess[bytes]:
-        """``gateway`` with these words, in the repository's folder. The exit code is -1 when it ended without one. TimeoutExpired after ``timeout``
-        seconds, when it has been killed."""
-        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        """``gateway`` with these words, in the repository's folder; ``typed`` is what it reads. The exit code is -1 when it ended without one.
+        TimeoutExpired after ``timeout`` seconds, when it has been killed."""
+        with tempfile.TemporaryFile() as keys, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+            os.pwrite(keys.fileno(), typed, 0)
             ours, theirs = socket.socketpair()
             with ours:
                 with theirs:
                     request = msgspec.json.encode(_Request(list(words), dict(environ)))
-                    socket.send_fds(self._line, [request], [theirs.fileno(), out.fileno(), err.fileno()])
+                    ends = [one.fileno() for one in (theirs, keys, out, err)]
+                    socket.send_fds(self._line, [request], ends)
                 code = _code(ours, words, timeout)
             return subprocess.CompletedProcess(words, code, _content(out.fileno()), _content(err.fileno()))
 
@@ -91,7 +93,7 @@ def _serve(line: socket.socket) -> None:
     # Nobody waits for those who ended.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     while True:
-        request, descriptors, _, _ = socket.recv_fds(line, _LONGEST, 3)
+        request, descriptors, _, _ = socket.recv_fds(line, _LONGEST, 4)
         if not request:
             return
         if os.fork() == 0:
@@ -102,10 +104,10 @@ def _serve(line: socket.socket) -> None:
             os.close(one)
 
 
-def _run(request: _Request, told: int, out: int, err: int) -> NoReturn:
+def _run(request: _Request, told: int, *streams: int) -> NoReturn:
     os.write(told, b"%d\n" % os.getpid())
-    os.dup2(out, 1)
-    os.dup2(err, 2)
+    for descriptor, stream in enumerate(streams):
+        os.dup2(stream, descriptor)
     os.environ.clear()
     os.environ.update(request.environ)
     sys.argv = ["gateway", *request.words]
