@@ -1,8 +1,6 @@
 """A running gateway with people and orders in it, and a Chromium that is signed in: what every page's test begins with."""
 
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +14,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, Request, sync_pla
 from tests.e2e import house as houses
 from tests.e2e.house import Gateway, House, Receiver, built
 from tests.scrm.test_browser import CONTRAST, QUIET
+from tests.servers.warm import commands
 
 PASSWORD = "correct horse battery"
 # Signed out is a state worth testing; everything else begins signed in.
@@ -58,17 +57,10 @@ class Told:
         self.good.wait(3, "order.paid")
 
     def _add_users(self) -> None:
-        command = [sys.executable, "-m", "gateway", "users", "add"]
-        adding = [
-            subprocess.Popen(
-                [*command, role, "--role", role, "--config", str(self.gateway.file)],
-                cwd=houses.ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            )
-            for role in ROLES
-        ]  # fmt: skip
-        for one in adding:
-            _, said = one.communicate(f"{PASSWORD}\n".encode(), timeout=60)
-            assert one.returncode == 0, said
+        for role in ROLES:
+            words = ["users", "add", role, "--role", role, "--config", str(self.gateway.file)]
+            done = commands().run(words, environ=self.gateway.environ, typed=f"{PASSWORD}\n".encode())
+            assert done.returncode == 0, done.stderr
 
     @property
     def url(self) -> str:

@@ -11,6 +11,7 @@ from gateway.clock import SystemClock
 from gateway.destination import Endpoint, Kind
 from gateway.destinations.address import Vetter
 from tests.contract.destination import Arrived, DestinationContract, FarSide
+from tests.servers.process import free_port
 
 
 class Batch(msgspec.Struct):
@@ -36,13 +37,12 @@ class Subscriber:
         self._status = 204
         self._hangs = False
         self._server: asyncio.Server | None = None
-        self._port = 0
+        self._port = free_port()
         self._open: set[asyncio.StreamWriter] = set()
         self._arrived: list[Arrived] = []
 
     async def start(self) -> "Subscriber":
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self._port, limit=1 << 21)
-        self._port = self._server.sockets[0].getsockname()[1]
         self.url = f"http://127.0.0.1:{self._port}/hooks"
         return self
 
