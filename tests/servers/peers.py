@@ -12,7 +12,7 @@ from gateway.doors.exchange import Cut, Exchange
 from gateway.doors.http1 import App
 from gateway.doors.server import MOST, HttpServer
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 CLOSE = b"GET /end HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
 """A last request."""
 
