@@ -33,11 +33,12 @@ Accept = Callable[[Request], Awaitable[Reply]]
 class Server:
     """An open door. ``port`` is the one really listened on; ``counts`` grows while it lives."""
 
-    def __init__(self, listeners: Sequence[asyncio.Server], connections: "set[_Connection]", counts: Counts) -> None:
+    def __init__(self, listeners: Sequence[asyncio.Server], door: "_Door") -> None:
         self._listeners = listeners
-        self._connections = connections
+        self._clock = door.clock
+        self._connections = door.connections
         self._told = Counts()
-        self.counts = counts
+        self.counts = door.counts
         self.port: int = listeners[0].sockets[0].getsockname()[1]
 
     @property
@@ -61,7 +62,7 @@ class Server:
         for _ in range(int(_FIRST_WORDS / _GLANCE)):
             if not any(connection.speaking for connection in self._connections):
                 break
-            await asyncio.sleep(_GLANCE)
+            await self._clock.sleep(_GLANCE)
         connections = list(self._connections)
         pending = [task for connection in connections for task in connection.drain()]
         if pending:
@@ -119,17 +120,16 @@ async def serve_mllp(
     """
     host, port = address(listen)
     networks = tuple(ipaddress.ip_network(peer, strict=False) for peer in peers)
-    counts, connections = Counts(), cast("set[_Connection]", set())
     door = _Door(
         accept=accept, clock=clock, peers=networks, max_frame=max_frame, frame_timeout=frame_timeout, hold=hold, most=most,
-        window=window, counts=counts, connections=connections,
+        window=window, counts=Counts(), connections=set(),
     )  # fmt: skip
     loop = asyncio.get_running_loop()
     if sockets:
         listeners = [await loop.create_server(lambda: _Connection(door, loop), sock=one, ssl=tls) for one in sockets]
     else:
         listeners = [await loop.create_server(lambda: _Connection(door, loop), host, port, ssl=tls, backlog=512)]
-    return Server(listeners, connections, counts)
+    return Server(listeners, door)
 
 
 def address(listen: str) -> tuple[str, int]:
