@@ -1,6 +1,7 @@
 """A gateway without sockets: what is said is projected at once, and its API is called in process."""
 
 import asyncio
+import functools
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -40,7 +41,6 @@ class House:
         self.ground = ground
         self.parts: list[Part] = []
         self.desk: Desk = desk_of(ground, parts=lambda: self.parts)
-        self.app = inner.create_app(self.desk)
         router = Router(book.configured(ground.tree, ground.vault))
         gate = Gate(bulk_most=99, live_most=99)
         self._receiver = receiver_of(ground, gate=gate, rejects=RejectLog(), wake=lambda: None)
@@ -50,6 +50,11 @@ class House:
             log=ground.log, records=ground.records, vault=ground.vault, clock=ground.clock, meters=ground.meters, router=router, room=lambda: 0, newborn=lambda _: None,
             claim="test", errands=lambda: None,
         )  # fmt: skip
+
+    @functools.cached_property
+    def app(self) -> inner.Inner:
+        """What a door serves: made for who calls it, since that takes longer than most stories."""
+        return inner.create_app(self.desk)
 
     async def say(self, account: str, row: Any) -> None:
         """A partner pushes; it is projected before this returns."""
