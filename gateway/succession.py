@@ -19,10 +19,10 @@ from connectors.registry import CARDS
 from gateway import app, configure, settings
 from gateway.clock import SystemClock
 from gateway.connector import Account
-from gateway.door import Door, listen_of, tls_of
 from gateway.doors import mllp
 from gateway.errors import ConfigError
 from gateway.handover import Handover, Plan
+from gateway.ingress import Door, listen_of, tls_of
 from gateway.listeners import Listeners
 from gateway.pipeline import versions
 from gateway.reload import Changes, Reloads

@@ -92,7 +92,7 @@ LATE = {
     "gateway/stores/migrations/__init__.py": "Alembic costs more to load than everything a store at HEAD needs",
     "gateway/destinations/__init__.py": "clients of Kafka, Redis and SMTP cost more to load than all that posts webhooks, and most have no such endpoint",
     "gateway/vaults/__init__.py": "a hardware module's library and the client of a key service are for those who have one",
-    "gateway/door.py": "desk, health, API and console cost as much to load as everything else, and a door can take things in meanwhile",
+    "gateway/ingress.py": "desk, health, API and console cost as much to load as everything else, and a door can take things in meanwhile",
     "gateway/pipeline/filters.py": "the CEL library brings a command line of its own along, and most endpoints have no filter",
     "gateway/language/phone.py": "phonenumbers costs a tenth of a second and is only asked about what is no plain mobile number",
 }

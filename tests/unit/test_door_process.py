@@ -8,7 +8,7 @@ from typing import Any
 
 from gateway import app, settings
 from gateway.connector import Request
-from gateway.door import Door
+from gateway.ingress import Door
 from gateway.store import Reject
 
 

@@ -16,8 +16,8 @@ from cryptography.x509.oid import NameOID
 
 from gateway import app, book, settings, store
 from gateway.connector import Request
-from gateway.door import tls_of
 from gateway.errors import ConfigError, GatewayError
+from gateway.ingress import tls_of
 from gateway.model.lane import Lane
 from gateway.model.secret import Secret
 from gateway.pipeline.project import Projector
