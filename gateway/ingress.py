@@ -113,8 +113,7 @@ class Door:
                 await files.run()
                 await asyncio.Event().wait()
             finally:
-                for server in servers:
-                    await server.close()
+                await asyncio.gather(*(server.close() for server in servers))
 
     async def _listen(self, opened: Opened, listeners: Listeners) -> Server:
         options, name = opened.account.options, opened.account.name

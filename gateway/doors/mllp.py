@@ -166,6 +166,7 @@ class _Connection(asyncio.Protocol):
         self._peer = ""
         self._reading = True
         self._writable = True
+        self._came = loop.time()
         self._heard = False
         self._closing = False
 
@@ -221,8 +222,8 @@ class _Connection(asyncio.Protocol):
     # ------------------------------------------------------------------ the door's side
     @property
     def speaking(self) -> bool:
-        """Whether a frame is awaited: the first, or the rest of one."""
-        return not self._heard or self._framer.inside
+        """Whether a frame is awaited: the first of who has just come, or the rest of one."""
+        return self._framer.inside or (not self._heard and self._loop.time() - self._came < _FIRST_WORDS)
 
     def drain(self) -> list[asyncio.Task[None]]:
         """Take nothing more; returns what is under way."""
