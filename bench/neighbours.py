@@ -42,7 +42,8 @@ async def _rounds(scale: Scale, quiet: "_Side", loud: "_Side") -> list[tuple[flo
     async with quiet.subscribers(), loud.subscribers():
         for number in range(-1, scale.rounds):
             figure.say(f"neighbours: round {number + 1}")
-            took = scale.seconds(6.0) if number >= 0 else 1.0
+            # The waits of one order's deliveries go together: the p99 of few orders would be that of the worst of them.
+            took = scale.seconds(18.0) if number >= 0 else 1.0
             p99 = {side: await side.round(took) for side in ((quiet, loud) if number % 2 else (loud, quiet))}
             pairs.append((p99[loud], p99[quiet]))
     return pairs[1:]
