@@ -59,10 +59,20 @@ REFUND_FIELDS = (
     "refund_phase,buyer_open_uid,seller_nick"
 )
 
-# Topic → method, the envelope's list and its item, the key of an item, what is asked of each.
+
+class _List(msgspec.Struct, frozen=True):
+    """How TOP lists what changed: ``outer`` and ``inner`` are the envelope's list and its item, ``fields`` what is asked of an item."""
+
+    method: str
+    outer: str
+    inner: str
+    key: str
+    fields: str
+
+
 _LISTS = {
-    "trade": ("taobao.trades.sold.increment.get", "trades", "trade", "tid", "tid,modified"),
-    "refund": ("taobao.refunds.receive.get", "refunds", "refund", "refund_id", "refund_id,tid,modified"),
+    "trade": _List("taobao.trades.sold.increment.get", "trades", "trade", "tid", "tid,modified"),
+    "refund": _List("taobao.refunds.receive.get", "refunds", "refund", "refund_id", "refund_id,tid,modified"),
 }
 
 
@@ -134,9 +144,9 @@ class Shop:
         return await self._list(topic, page, size=size, **window)
 
     async def _list(self, topic: str, page: int, *, size: int, **asked: str) -> dict[str, msgspec.Raw]:
-        method, *_, fields = _LISTS[topic]
+        how = _LISTS[topic]
         return await self._top.call(
-            method, fields=fields, page_no=str(page), page_size=str(size), use_has_next="false", **asked
+            how.method, fields=how.fields, page_no=str(page), page_size=str(size), use_has_next="false", **asked
         )
 
     async def _snapshot(self, tid: str, *more: str) -> Inbound:
@@ -229,15 +239,15 @@ def _cursor(cursor: str | None, window: Window, now: int) -> tuple[int | None, i
 
 
 def _listed(topic: str, listed: dict[str, msgspec.Raw]) -> tuple[Fetch, ...]:
-    key = _LISTS[topic][3]
+    key = _LISTS[topic].key
     rows = _rows(topic, listed)
     return tuple(Fetch(topic=topic, key=trades.text(row, key)) for row in rows if trades.text(row, key))
 
 
 def _rows(topic: str, listed: dict[str, msgspec.Raw]) -> list[dict[str, Any]]:
-    _, outer, inner, _, _ = _LISTS[topic]
-    wrapped = _plain(listed).get(outer)
-    items = wrapped.get(inner) if isinstance(wrapped, dict) else wrapped
+    how = _LISTS[topic]
+    wrapped = _plain(listed).get(how.outer)
+    items = wrapped.get(how.inner) if isinstance(wrapped, dict) else wrapped
     return items if isinstance(items, list) else [items] if isinstance(items, dict) else []
 
 

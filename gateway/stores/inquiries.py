@@ -23,22 +23,20 @@ def _plain(column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
     return column.concat(sa.literal_column("''"))
 
 
-def _page(shape: Shape[Any], column: sa.ColumnElement[Any], *conditions: sa.ColumnElement[bool]) -> Form:
-    after = column > bindparam("after")
-    return Form(sa.select(*shape.columns).where(after, *conditions).order_by(column).limit(_most))
-
-
-def _page_back(shape: Shape[Any], column: sa.ColumnElement[Any], *conditions: sa.ColumnElement[bool]) -> Form:
-    before = column < bindparam("before")
-    return Form(sa.select(*shape.columns).where(before, *conditions).order_by(column.desc()).limit(_most))
+def _page(
+    shape: Shape[Any], column: sa.ColumnElement[Any], *conditions: sa.ColumnElement[bool], back: bool = False
+) -> Form:
+    place: sa.BindParameter[Any] = bindparam("after")
+    beyond, order = (column < place, column.desc()) if back else (column > place, column.asc())
+    return Form(sa.select(*shape.columns).where(beyond, *conditions).order_by(order).limit(_most))
 
 
 _of_kind = _records.c.kind == bindparam("of")
 rows = _page(shapes.row, _records.c.id, _of_kind)
 _whose = _records.c.customer == bindparam("whose")
 rows_of = _page(shapes.row, _records.c.id, _of_kind, _whose)
-rows_back = _page_back(shapes.row, _records.c.id, _of_kind)
-rows_of_back = _page_back(shapes.row, _records.c.id, _of_kind, _whose)
+rows_back = _page(shapes.row, _records.c.id, _of_kind, back=True)
+rows_of_back = _page(shapes.row, _records.c.id, _of_kind, _whose, back=True)
 live_edges = Form(
     sa.select(*shapes.edge.columns)
     .where(tables.edges.c.key == bindparam("of"), tables.edges.c.live == sa.literal_column("1"))

@@ -70,12 +70,12 @@ class SqliteDesk:
         self, kind: str, *, limit: int, after: str = "", customer: str | None = None, newest: bool = False
     ) -> Sequence[Row]:
         """See ``Store.rows``."""
-        place = {"before": after or _LAST} if newest else {"after": after}
+        after = after or (_LAST if newest else "")
         if customer is None:
             form = inquiries.rows_back if newest else inquiries.rows
-            return await self._listed(shapes.row, form, of=kind, most=limit, **place)
+            return await self._listed(shapes.row, form, of=kind, most=limit, after=after)
         form = inquiries.rows_of_back if newest else inquiries.rows_of
-        return await self._listed(shapes.row, form, of=kind, whose=customer, most=limit, **place)
+        return await self._listed(shapes.row, form, of=kind, whose=customer, most=limit, after=after)
 
     async def edges(self, key: bytes) -> Sequence[Edge]:
         """See ``Store.edges``."""
